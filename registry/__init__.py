@@ -1,0 +1,1 @@
+"""What decides and records a promotion: candidates, gate, ledger."""

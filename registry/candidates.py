@@ -1,0 +1,195 @@
+"""Candidates: the logged models of a task, what evaluation found out about them, and their registered versions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModel, LoggedModelStatus, ViewType
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from tasks.contract import Scores, Task, UserError
+
+# Tags of a logged model.
+TASK_TAG = "task"
+EVALUATION_TAG = "evaluation_run"  # id of the run that scored it on the test split
+WEIGHTS_TAG = "weights_digest"
+PREDICTIONS_FILE = "predictions.parquet"  # artifact of the evaluation run, one row an example
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A logged model that may become the champion.
+
+    Attributes:
+        model_id: Of the logged model.
+        name: What people know it by, e.g. "cnn, seed 1".
+        run_id: The run that trained it.
+        weights: Digest of its weights, None when it was logged without one.
+        metrics: Its metrics by name with the split, e.g. "val_accuracy"; the latest of each.
+        evaluation_run: The run that evaluated it, None when none did.
+    """
+
+    model_id: str
+    name: str
+    run_id: str
+    weights: str | None
+    metrics: dict[str, float]
+    evaluation_run: str | None
+
+    @property
+    def uri(self) -> str:
+        return f"models:/{self.model_id}"
+
+
+def models_of(client: MlflowClient, task: Task) -> list[Candidate]:
+    """All finished models of the task, newest first, in whichever experiment their runs are."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments(view_type=ViewType.ACTIVE_ONLY)]
+    found: list[LoggedModel] = []
+    token = None
+    while True:
+        page = client.search_logged_models(
+            experiments,
+            filter_string=f"tags.{TASK_TAG} = '{task.name}'",
+            order_by=[{"field_name": "creation_timestamp", "ascending": False}],
+            page_token=token,
+        )
+        found += page
+        if not (token := page.token):
+            return [_candidate(model) for model in found if model.status == LoggedModelStatus.READY]
+
+
+def find(client: MlflowClient, task: Task, uri: str) -> Candidate:
+    """The model behind a URI: `models:/<model id>`, `models:/<name>/<version>`, `models:/<name>@<alias>`,
+    `runs:/<run id>`, `runs:/<run id>/model`, a bare run id or model id, or "latest".
+
+    Raises:
+        UserError: There is no such model, or it belongs to another task.
+    """
+    if uri == "latest":
+        models = models_of(client, task)
+        if not models:
+            raise UserError(
+                f"{task.name} has no trained model yet. Train one first: mlflow run . -e train -P task={task.name}"
+            )
+        return models[0]
+    try:
+        model = client.get_logged_model(_model_id(client, uri))
+    except MlflowException as error:
+        raise UserError(f"There is no model {uri!r}: {_first_line(error)}") from error
+    if (owner := model.tags.get(TASK_TAG)) != task.name:
+        raise UserError(
+            f"Expected a model of the task {task.name}, but {uri!r} is one of {owner or 'another project'}."
+        )
+    return _candidate(model)
+
+
+def best(task: Task, candidates: list[Candidate], excluded: set[str]) -> Candidate:
+    """The evaluated candidate with the best primary metric on the validation split; the newest of equals.
+
+    Args:
+        task: Names the metric.
+        candidates: Newest first.
+        excluded: Model ids to leave out.
+
+    Raises:
+        UserError: No candidate is left.
+    """
+    metric = f"val_{task.primary.name}"
+    ready = [c for c in candidates if c.evaluation_run and metric in c.metrics and c.model_id not in excluded]
+    if not ready:
+        raise UserError(
+            f"{task.name} has no evaluated candidate{' beside those that were rolled back' if excluded else ''}. "
+            f"Evaluate one first: mlflow run . -e evaluate -P task={task.name}"
+        )
+    sign = 1 if task.primary.higher_is_better else -1
+    return max(ready, key=lambda candidate: sign * candidate.metrics[metric])
+
+
+def scores(client: MlflowClient, candidate: Candidate) -> tuple[Scores, str] | None:
+    """The candidate's scores on the test split, and the digest of that split.
+
+    None where there are none to be had: never evaluated, or the evaluation's run is gone for good.
+    """
+    if candidate.evaluation_run is None:
+        return None
+    try:
+        run = client.get_run(candidate.evaluation_run)
+        table = pd.read_parquet(Path(client.download_artifacts(candidate.evaluation_run, PREDICTIONS_FILE)))
+    except (MlflowException, OSError):
+        return None
+    columns = {str(name): table[name].to_numpy() for name in table.columns if name not in ("score", "slice")}
+    result = Scores(table["score"].to_numpy(), table["slice"].to_numpy(dtype=str), columns)
+    return result, run.data.params["data.test_digest"]
+
+
+def register(client: MlflowClient, task: Task, candidate: Candidate) -> ModelVersion:
+    """The registered version of the candidate, created when there is none. One candidate never has two."""
+    if existing := version_of(client, task, candidate.model_id):
+        return existing
+    created = mlflow.register_model(candidate.uri, task.name)
+    # Versions are numbered in the order they are stored: whoever of several at once was first has the lowest.
+    first = version_of(client, task, candidate.model_id)
+    if first is not None and int(first.version) < int(created.version):
+        client.delete_model_version(task.name, created.version)
+        return first
+    return created
+
+
+def version_of(client: MlflowClient, task: Task, model_id: str) -> ModelVersion | None:
+    """The lowest registered version of a logged model."""
+    versions = [v for v in client.search_model_versions(f"name = '{task.name}'") if model_id_of(v) == model_id]
+    return min(versions, key=lambda version: int(version.version), default=None)
+
+
+def model_id_of(version: ModelVersion) -> str:
+    """The id of the logged model that a version was made from.
+
+    Raises:
+        UserError: It was made from something else.
+    """
+    scheme, _, model_id = str(version.source).partition(":/")
+    if scheme != "models" or not model_id.startswith("m-"):
+        raise UserError(
+            f"Version {version.version} of {version.name} was not made from a logged model: {version.source}."
+        )
+    return model_id
+
+
+def _candidate(model: LoggedModel) -> Candidate:
+    return Candidate(
+        model_id=model.model_id,
+        name=f"{model.name}, seed {seed}" if (seed := (model.params or {}).get("seed")) else model.name,
+        run_id=model.source_run_id or "",
+        weights=model.tags.get(WEIGHTS_TAG),
+        metrics={
+            metric.key: metric.value for metric in sorted(model.metrics or [], key=lambda m: (m.timestamp, m.step))
+        },
+        evaluation_run=model.tags.get(EVALUATION_TAG),
+    )
+
+
+def _model_id(client: MlflowClient, uri: str) -> str:
+    scheme, _, rest = uri.rpartition(":/")
+    if scheme == "runs" or (not scheme and not rest.startswith("m-")):
+        run_id = rest.lstrip("/").split("/")[0]
+        outputs = client.get_run(run_id).outputs
+        if not outputs or not outputs.model_outputs:
+            raise UserError(f"The run {run_id} logged no model.")
+        model_id: str = outputs.model_outputs[-1].model_id
+        return model_id
+    if "@" in rest:
+        name, alias = rest.lstrip("/").split("@", 1)
+        return model_id_of(client.get_model_version_by_alias(name, alias))
+    if "/" in (path := rest.lstrip("/")):
+        name, version = path.split("/", 1)
+        return model_id_of(client.get_model_version(name, version))
+    return path
+
+
+def _first_line(error: MlflowException) -> str:
+    return str(error.message).splitlines()[0]

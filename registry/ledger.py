@@ -1,0 +1,235 @@
+"""The ledger: every move of a registered model's `champion` alias, kept in the tracking store.
+
+MLflow moves an alias without history and lets the last writer win. The ledger adds both, with what any tracking store
+offers: a run's parameter can be written once and never changed. Move number n is the parameter `move_<n>` of one run
+named "ledger", so of all who try to make the n-th move exactly one succeeds, and nobody can rewrite it.
+
+A move has three steps: the parameter is written (from here on it is decided), the alias is set, the move is marked as
+applied. A process that dies in between leaves an alias that still points to a version that serves, and whoever comes
+next completes the move (`settle`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+ALIAS = "champion"
+LEDGER_TAG = "dlc.ledger"  # on the registered model: the id of the ledger's run
+Kind = Literal["promotion", "rollback", "by hand"]
+
+
+class ConflictError(Exception):
+    """Somebody else made this move first. Look again and decide anew."""
+
+
+@dataclass(frozen=True)
+class Move:
+    """One change of the champion.
+
+    Attributes:
+        number: Counted from 1.
+        kind: "by hand" is a change of the alias that this ledger did not make and found later.
+        before: The version the alias pointed to, None for the first move.
+        after: The version it points to from now on; None when the alias was removed by hand.
+        why: The reason, for people.
+        figures: The numbers behind it. They and the reason share 6,000 characters, a parameter's size.
+        time: When it was decided, ISO 8601 in UTC.
+        id: Tells apart two processes that want the same move.
+    """
+
+    number: int
+    kind: Kind
+    before: str | None
+    after: str | None
+    why: str
+    figures: dict[str, float] = field(default_factory=dict)
+    time: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+
+class Ledger:
+    """The ledger of one registered model."""
+
+    def __init__(self, client: MlflowClient, name: str, run_id: str) -> None:
+        self._client = client
+        self._name = name
+        self.run_id = run_id
+
+    @classmethod
+    def open(cls, client: MlflowClient, name: str, experiment_id: str) -> Ledger:
+        """The ledger of the registered model `name`; both are created when they are not there."""
+        run_id = _run_id(client, name) or _create(client, name, experiment_id)
+        ledger = cls(client, name, run_id)
+        if ledger._run().info.lifecycle_stage == "deleted":
+            client.restore_run(run_id)  # a deleted run takes no more parameters
+        return ledger
+
+    def moves(self) -> list[Move]:
+        """All moves, oldest first."""
+        params = self._run().data.params
+        moves = [Move(**json.loads(text)) for key, text in params.items() if key.startswith("move_")]
+        return sorted(moves, key=lambda move: move.number)
+
+    def champion(self) -> str | None:
+        """The version that the alias points to, None where there is none."""
+        aliases: dict[str, str] = self._client.get_registered_model(self._name).aliases
+        version = aliases.get(ALIAS)
+        return None if version is None else str(version)
+
+    def settle(self) -> list[Move]:
+        """Makes ledger and alias agree and gives all moves.
+
+        A last move that was decided and not applied is applied. A last move that was applied, and an alias that points
+        elsewhere, means that somebody set the alias by hand: that is their right, and becomes a move of its own.
+        """
+        while True:
+            moves = self.moves()
+            champion = self.champion()
+            if moves and not self._is_applied(moves[-1]):
+                self._apply(moves[-1])
+            elif (moves[-1].after if moves else None) != champion:
+                self._note_move_by_hand(moves, champion)
+            else:
+                return moves
+
+    def move(self, moves: list[Move], kind: Kind, after: str, why: str, figures: dict[str, float]) -> Move:
+        """Makes the move that follows `moves`.
+
+        Raises:
+            ConflictError: `moves` is out of date.
+        """
+        before = moves[-1].after if moves else None
+        move = Move(len(moves) + 1, kind, before, after, why, figures)
+        self._append(move)
+        self._apply(move)
+        return move
+
+    def _run(self) -> Run:
+        return self._client.get_run(self.run_id)
+
+    def _append(self, move: Move) -> None:
+        key, text = f"move_{move.number:04d}", json.dumps(dataclasses.asdict(move))
+        try:
+            self._client.log_param(self.run_id, key, text)
+        except MlflowException as error:
+            if self._run().data.params.get(key, text) != text:
+                raise ConflictError(f"move {move.number} has been made already") from error
+            raise
+
+    def _apply(self, move: Move) -> None:
+        """Points the alias to where the move says and marks that. Safe to repeat, and to be done by several at once."""
+        while not self._is_applied(move):
+            self._point_alias(move.after)
+            self._client.set_tag(self.run_id, f"applied_{move.number:04d}", "true")
+            self._describe()
+            latest = self.moves()[-1]
+            if latest.number != move.number:  # we were slow, and have just set the alias back in time
+                self._point_alias(latest.after)
+                move = latest
+
+    def _point_alias(self, version: str | None) -> None:
+        if version is None:
+            self._client.delete_registered_model_alias(self._name, ALIAS)
+        else:
+            self._client.set_registered_model_alias(self._name, ALIAS, version)
+
+    def _is_applied(self, move: Move) -> bool:
+        return f"applied_{move.number:04d}" in self._run().data.tags
+
+    def _note_move_by_hand(self, moves: list[Move], champion: str | None) -> None:
+        before = moves[-1].after if moves else None
+        why = "The alias was found changed; nothing in this ledger did it."
+        move = Move(len(moves) + 1, "by hand", before, champion, why)
+        try:
+            self._append(move)
+        except ConflictError:
+            return  # somebody else noted it, or moved on
+        self._client.set_tag(self.run_id, f"applied_{move.number:04d}", "true")
+        self._describe()
+
+    def _describe(self) -> None:
+        """The table that people see on the run's page."""
+        rows = [
+            f"| {m.number} | {m.time} | {m.kind} | {m.before or '—'} | {m.after or '—'} | {m.why} |"
+            for m in self.moves()
+        ]
+        head = [
+            f"Every move of `models:/{self._name}@{ALIAS}`.",
+            "",
+            "| # | time | kind | from | to | why |",
+            "|---|---|---|---|---|---|",
+        ]
+        self._client.set_tag(self.run_id, "mlflow.note.content", "\n".join(head + rows[-30:]))
+
+
+def earlier_champions(moves: list[Move]) -> list[str]:
+    """The versions that a rollback leads to, nearest first.
+
+    A promotion puts a version on a stack and a rollback takes everything above its target off again, so two rollbacks
+    in a row lead two promotions back.
+    """
+    stack: list[str] = []
+    for move in moves:
+        if move.after in stack and move.kind == "rollback":
+            del stack[stack.index(move.after) + 1 :]
+        elif move.after is not None:
+            stack.append(move.after)
+    if moves and moves[-1].after is None:  # the alias was removed: the last champion is an earlier one
+        return stack[::-1]
+    return stack[-2::-1]
+
+
+def rolled_back(moves: list[Move]) -> set[str]:
+    """The versions that were last taken out of service by a rollback."""
+    versions: set[str] = set()
+    for move in moves:
+        if move.kind == "rollback" and move.before is not None:
+            versions.add(move.before)
+        if move.after is not None:
+            versions.discard(move.after)
+    return versions
+
+
+def _run_id(client: MlflowClient, name: str) -> str | None:
+    """The ledger's run as the registered model names it; None where it names none or the run is gone for good."""
+    try:
+        run_id: str | None = client.get_registered_model(name).tags.get(LEDGER_TAG)
+        if run_id is not None:
+            client.get_run(run_id)
+        return run_id
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+
+
+def _create(client: MlflowClient, name: str, experiment_id: str) -> str:
+    """Creates the run and, with it, the registered model: the store lets exactly one of several at once do that.
+
+    A registered model that somebody made before, without a ledger, gets the tag afterwards.
+    """
+    run = client.create_run(experiment_id, run_name="ledger", tags={"step": "ledger", "task": name})
+    run_id: str = run.info.run_id
+    client.set_terminated(run_id)
+    try:
+        client.create_registered_model(name, tags={LEDGER_TAG: run_id})
+        return run_id
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    if (existing := _run_id(client, name)) is None:
+        client.set_registered_model_tag(name, LEDGER_TAG, run_id)
+        existing = _run_id(client, name)
+    if existing != run_id:
+        client.delete_run(run_id)
+    assert existing is not None
+    return existing

@@ -1,0 +1,1 @@
+"""What ships: the ONNX export, the served file and its rehearsal."""

@@ -1,0 +1,111 @@
+"""Packs a trained Keras model into the files that a registered model consists of."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tasks.contract import Split, Task
+
+if TYPE_CHECKING:
+    import keras
+
+MODEL_CODE = Path(__file__).with_name("model.py")
+# What serving/model.py imports, and with it what `mlflow models build-docker` installs. No TensorFlow.
+REQUIREMENTS = tuple(f"{name}=={version(name)}" for name in ("mlflow", "numpy", "onnxruntime", "pillow"))
+GOLDEN_REQUESTS = 8
+# Keras and ONNX Runtime add floats in different orders; the difference is some 1e-6 for these networks.
+GOLDEN_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Package:
+    """Files to log with the model, and how well they agree with the Keras model they come from.
+
+    Attributes:
+        artifacts: Paths by the names that serving/model.py and people know them under.
+        outputs: The ONNX model's outputs for the validation split.
+        parity: Largest absolute difference between the ONNX and the Keras outputs on the validation split.
+    """
+
+    artifacts: dict[str, str]
+    outputs: np.ndarray
+    parity: float
+
+
+def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> Package:
+    """Writes model.onnx, model.keras, golden.json and profile.json into `folder`."""
+    onnx_path = export_onnx(model, folder / "model.onnx")
+    outputs = run_onnx(onnx_path, validation.inputs)
+    expected = model.predict(validation.inputs, batch_size=512, verbose=0)
+    model.save(folder / "model.keras")
+    (folder / "golden.json").write_text(json.dumps(golden(validation.inputs, expected)))
+    (folder / "profile.json").write_text(json.dumps(profile(task, validation, outputs), indent=2))
+    files = {"onnx": "model.onnx", "keras": "model.keras", "golden": "golden.json", "profile": "profile.json"}
+    return Package(
+        artifacts={name: str(folder / file) for name, file in files.items()},
+        outputs=outputs,
+        parity=float(np.abs(outputs - expected).max()),
+    )
+
+
+def export_onnx(model: keras.Model, path: Path) -> Path:
+    """Writes the model's graph, preprocessing included, as ONNX."""
+    model.export(path, format="onnx", verbose=False)
+    return path
+
+
+def run_onnx(path: Path, inputs: np.ndarray, batch_size: int = 512) -> np.ndarray:
+    """The graph's outputs for all inputs."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    starts = range(0, len(inputs), batch_size)
+    return np.concatenate([session.run(None, {name: inputs[start : start + batch_size]})[0] for start in starts])
+
+
+def golden(inputs: np.ndarray, expected: np.ndarray) -> dict[str, Any]:
+    """Requests with their right answers, as the Keras model gave them: half as numbers, half as encoded strings.
+
+    The examples are spread evenly over the split.
+    """
+    rows = np.linspace(0, len(inputs) - 1, min(GOLDEN_REQUESTS, len(inputs)), dtype=int)
+    encoded = [base64.b64encode(inputs[row].tobytes()).decode() for row in rows]
+    return {
+        "tolerance": GOLDEN_TOLERANCE,
+        "requests": [
+            {"body": {"inputs": inputs[rows].tolist()}, "predictions": expected[rows].tolist()},
+            {"body": {"inputs": encoded}, "predictions": expected[rows].tolist()},
+        ],
+    }
+
+
+def profile(task: Task, validation: Split, outputs: np.ndarray) -> dict[str, Any]:
+    """What inputs and predictions looked like, to compare served traffic with: deciles of each example's mean input
+    value, and how often each label was predicted with which confidence."""
+    deciles = np.linspace(0, 1, 11)
+    means = validation.inputs.reshape(len(validation), -1).mean(axis=1)
+    confidence = outputs.max(axis=1)
+    counts = np.bincount(outputs.argmax(axis=1), minlength=len(task.presentation.labels))
+    return {
+        "examples": len(validation),
+        "input_mean_deciles": np.quantile(means, deciles).round(4).tolist(),
+        "confidence_deciles": np.quantile(confidence, deciles).round(6).tolist(),
+        "predicted": dict(zip(task.presentation.labels, counts.tolist(), strict=True)),
+    }
+
+
+def weights_digest(model: keras.Model) -> str:
+    """SHA-256 of all weights in order: two models with the same digest are the same function."""
+    hasher = hashlib.sha256()
+    for weights in model.get_weights():
+        hasher.update(weights.tobytes())
+    return hasher.hexdigest()

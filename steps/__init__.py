@@ -1,0 +1,1 @@
+"""The entry points of MLproject, one thin module each: parse, call, log."""

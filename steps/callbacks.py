@@ -1,0 +1,58 @@
+"""Keras callbacks of the train step: what MLflow learns of every epoch, and what a resumed run starts from."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from pathlib import Path
+
+import keras
+import mlflow
+
+from tasks.contract import UserError
+
+CHECKPOINT_TAG = "checkpoint"  # "<epochs done>:<artifact path>"
+
+
+class EpochLogger(keras.callbacks.Callback):
+    """Logs `train_*` and `val_*` metrics and `epoch_seconds` after every epoch, steps counted from 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        logs = logs or {}
+        if not math.isfinite(logs["loss"]):
+            raise UserError(
+                f"Training diverged: the loss of epoch {epoch + 1} is {logs['loss']}. Try a lower learning_rate."
+            )
+        values = {name if name.startswith("val_") else f"train_{name}": float(value) for name, value in logs.items()}
+        mlflow.log_metrics(values | {"epoch_seconds": time.perf_counter() - self._started}, step=epoch + 1)
+
+
+class Checkpointer(keras.callbacks.Callback):
+    """Stores the whole training state after every epoch but the last, in the run's artifacts.
+
+    Two files take turns and a tag names the one that is complete, so that being killed while one is written leaves the
+    other.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self._epochs = epochs
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        done = epoch + 1
+        if done == self._epochs:
+            return
+        name = f"{'even' if done % 2 == 0 else 'odd'}.keras"
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / name
+            self.model.save(path)
+            mlflow.log_artifact(str(path), "checkpoint")
+        mlflow.set_tag(CHECKPOINT_TAG, f"{done}:checkpoint/{name}")

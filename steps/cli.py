@@ -1,0 +1,101 @@
+"""The command-line edge of the steps: typed arguments, and every failure told in one line.
+
+Exit codes: 0 done (a candidate that is not promoted included), 1 a broken model, 2 a user's mistake, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from serving.rehearsal import RehearsalError
+from tasks.contract import Config, Task, UserError, get_task
+
+# TensorFlow and MLflow greet with a screenful; what a person should see is ours. Set before they are imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises where argparse would print its usage and leave, so that a run that is open hears of it too."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message.replace("argument --", "--"))
+
+
+def parser(description: str | None) -> Parser:
+    result = Parser(description=description, allow_abbrev=False)
+    result.add_argument("--task", default="mnist", help="a folder of tasks/ (default: %(default)s)")
+    return result
+
+
+def add_training_arguments(target: Parser) -> None:
+    """The parameters of `train` and `main`; 0, "default" or empty stand for the task's own."""
+    target.add_argument("--model", default="default", help="one of the task's models")
+    target.add_argument("--epochs", type=whole_number, default=0, help="passes over the training split")
+    target.add_argument("--batch-size", type=whole_number, default=0, help="examples per gradient step")
+    target.add_argument("--learning-rate", type=number, default=0.0, help="peak step size")
+    target.add_argument("--seed", type=whole_number, default=0, help="of initialisation, shuffling and dropout")
+    target.add_argument("--overrides", default="", help="further fields of the configuration: key=value,key=value")
+
+
+def whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a whole number, received {text!r}") from None
+
+
+def number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, received {text!r}") from None
+
+
+def configured(arguments: argparse.Namespace) -> tuple[Task, Config]:
+    """The task and the configuration that the arguments ask for."""
+    task = get_task(arguments.task)
+    values = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "learning_rate", "seed")}
+    return task, task.configure(arguments.model, overrides(arguments.overrides), **values)
+
+
+def overrides(text: str) -> dict[str, str]:
+    """ "a=1,b=2" as a dictionary."""
+    pairs = [item.strip().partition("=") for item in text.split(",") if item.strip()]
+    for key, equals, _ in pairs:
+        if not equals:
+            raise UserError(f"overrides must be key=value pairs with commas between them, received {key!r}.")
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def main(target: Parser, run: Callable[[argparse.Namespace], Any], argv: Sequence[str] | None = None) -> NoReturn:
+    """Parses, runs the step and leaves with its exit code."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    for room in ("__main__", "steps", "registry", "serving", "tasks"):
+        logging.getLogger(room).setLevel(logging.INFO)
+    for library in ("mlflow.store.db", "mlflow.models.signature", "mlflow.types.type_hints", "mlflow.system_metrics"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message="In the future `np.object`")  # Keras's ONNX export
+    try:
+        run(target.parse_args(argv))
+    except UserError as error:
+        _leave(error, 2)
+    except RehearsalError as error:
+        _leave(f"The candidate is broken: {error}.", 1)
+    except KeyboardInterrupt:
+        _leave("Interrupted.", 130)
+    sys.exit(0)
+
+
+def _leave(reason: object, code: int) -> NoReturn:
+    from steps.runs import end_launched_run
+
+    line = " ".join(str(reason).split())
+    print(f"error: {line}" if code != 130 else line, file=sys.stderr)
+    end_launched_run(line)
+    sys.exit(code)

@@ -1,0 +1,164 @@
+"""Score a logged model on the test split, as it will be served. No other step reads test data."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+
+from mlflow.pyfunc import PyFuncModel
+from rich.console import Console
+from rich.table import Table
+
+from registry.candidates import EVALUATION_TAG, PREDICTIONS_FILE, Candidate, find
+from steps import cli, runs
+from steps.train import log_data
+from tasks.contract import Scores, Task, get_task
+
+BATCH_SIZE = 256
+RESAMPLES = 1_000
+LATENCY_REPEATS = 100
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A metric's value with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def evaluate(task: Task, model_uri: str) -> Candidate:
+    """Scores one model and gives it back as a candidate with its evaluation."""
+    client = runs.connect()
+    candidate = find(client, task, model_uri)
+    name = f"evaluate {candidate.name}"
+    note = f"Scores `{candidate.uri}`, a model of **{task.name}**, on the test split."
+    with runs.step_run(client, task, "evaluate", name, note) as run:
+        mlflow.log_params({"evaluated.model_uri": candidate.uri, "evaluated.run_id": candidate.run_id})
+        model = mlflow.pyfunc.load_model(candidate.uri)
+        test = task.load("test")
+        log_data(task, test=test)
+        outputs = predict(model, test.inputs)
+        intervals = bootstrap(task.metrics, test.targets, outputs)
+        latency = latencies(model, test.inputs)
+        log_metrics(candidate, intervals, latency)
+        scores = task.scores(test.targets, outputs)
+        log_predictions(scores)
+        for file, figure in task.figures(test, outputs):
+            mlflow.log_figure(figure, f"figures/{file}")
+        worst = worst_slices(scores)
+        runs.describe(_summary(task, candidate, intervals, worst))
+        client.set_logged_model_tags(candidate.model_id, {EVALUATION_TAG: run.info.run_id})
+        _print_table(task, candidate, intervals, latency, worst)
+    return find(client, task, candidate.uri)
+
+
+def predict(model: PyFuncModel, inputs: np.ndarray) -> np.ndarray:
+    """The served model's outputs for all inputs, batch by batch."""
+    starts = range(0, len(inputs), BATCH_SIZE)
+    return np.concatenate([model.predict(list(inputs[start : start + BATCH_SIZE])) for start in starts])
+
+
+def bootstrap(
+    metrics: Callable[[np.ndarray, np.ndarray], dict[str, float]], targets: np.ndarray, outputs: np.ndarray
+) -> dict[str, Interval]:
+    """Every metric with its 95 % percentile interval over resampled examples (Efron & Tibshirani 1993, chapter 13).
+
+    The resampling is seeded: the same outputs get the same intervals.
+    """
+    generator = np.random.default_rng(0)
+    rows = (generator.integers(len(targets), size=len(targets)) for _ in range(RESAMPLES))
+    resampled = pd.DataFrame([metrics(targets[row], outputs[row]) for row in rows])
+    low, high = resampled.quantile(0.025), resampled.quantile(0.975)
+    return {name: Interval(value, low[name], high[name]) for name, value in metrics(targets, outputs).items()}
+
+
+def latencies(model: PyFuncModel, inputs: np.ndarray) -> dict[str, float]:
+    """Median and 95th percentile in milliseconds of `predict` in this process, for one item and for a batch."""
+    result = {}
+    for name, size, repeats in (
+        ("item", 1, LATENCY_REPEATS),
+        (f"batch_{BATCH_SIZE}", BATCH_SIZE, LATENCY_REPEATS // 10),
+    ):
+        items = list(inputs[:size])
+        model.predict(items)  # the first call is not like the others
+        times = []
+        for _ in range(repeats):
+            started = time.perf_counter()
+            model.predict(items)
+            times.append(1000 * (time.perf_counter() - started))
+        result[f"latency_{name}_ms"] = statistics.median(times)
+        result[f"latency_{name}_p95_ms"] = float(np.quantile(times, 0.95))
+    return result
+
+
+def log_metrics(candidate: Candidate, intervals: dict[str, Interval], latency: dict[str, float]) -> None:
+    """Logs `test_<metric>` with `_low` and `_high`, on the run and on the logged model."""
+    values = dict(latency)
+    for name, interval in intervals.items():
+        values[f"test_{name}"] = interval.value
+        values[f"test_{name}_low"] = interval.low
+        values[f"test_{name}_high"] = interval.high
+    mlflow.log_metrics(values, model_id=candidate.model_id)
+
+
+def log_predictions(scores: Scores) -> None:
+    """Logs one row an example, which is what the gate compares models by."""
+    table = pd.DataFrame({"score": scores.score, "slice": scores.slice, **scores.columns})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / PREDICTIONS_FILE
+        table.to_parquet(path)
+        mlflow.log_artifact(str(path))
+
+
+def worst_slices(scores: Scores, count: int = 3) -> pd.Series:
+    """Mean score of the slices that fare worst."""
+    return pd.Series(scores.score).groupby(scores.slice).mean().nsmallest(count)
+
+
+def _summary(task: Task, candidate: Candidate, intervals: dict[str, Interval], worst: pd.Series) -> str:
+    primary = intervals[task.primary.name]
+    slices = ", ".join(f"{name} {score:.4f}" for name, score in worst.items())
+    return (
+        f"`{candidate.uri}` ({candidate.name}) of **{task.name}** on the test split: **test_{task.primary.name} "
+        f"{primary.value:.4f}** (95 % interval {primary.low:.4f} to {primary.high:.4f}). Worst slices: {slices}."
+    )
+
+
+def _print_table(
+    task: Task, candidate: Candidate, intervals: dict[str, Interval], latency: dict[str, float], worst: pd.Series
+) -> None:
+    table = Table(title=f"{task.name} · {candidate.name} · {candidate.uri}")
+    for column in ("test metric", "value", "95 % interval"):
+        table.add_column(column, justify="left" if column == "test metric" else "right")
+    for name, interval in intervals.items():
+        table.add_row(name, f"{interval.value:.4f}", f"{interval.low:.4f} to {interval.high:.4f}")
+    for name, value in latency.items():
+        table.add_row(name, f"{value:.3f}", "")
+    for name, score in worst.items():
+        table.add_row(f"{task.primary.name} of slice {name}", f"{score:.4f}", "")
+    Console().print(table)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    evaluate(get_task(arguments.task), arguments.model_uri)
+
+
+def parser() -> cli.Parser:
+    result = cli.parser(__doc__)
+    result.add_argument("--model-uri", default="latest", help="what to score (default: the task's latest model)")
+    return result
+
+
+if __name__ == "__main__":
+    cli.main(parser(), run)

@@ -1,0 +1,174 @@
+"""Put the best evaluated candidate into service, if it is fit for that: rehearsal, gate, alias."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+
+from registry import candidates, gate
+from registry.candidates import Candidate
+from registry.gate import Verdict
+from registry.ledger import ALIAS, ConflictError, Ledger, Move, rolled_back
+from serving.rehearsal import Rehearsal, rehearse
+from steps import cli, runs
+from steps.evaluate import evaluate
+from tasks.contract import Scores, Task, UserError, get_task
+
+logger = logging.getLogger(__name__)
+
+
+def promote(task: Task, model_uri: str) -> bool:
+    """Moves the alias `champion` to the candidate where the gate allows it.
+
+    Returns:
+        Whether the alias moved.
+
+    Raises:
+        UserError: There is no candidate, or it was never evaluated.
+        RehearsalError: The candidate is broken.
+    """
+    client = runs.connect()
+    name, note = "promote", f"Looks for a better champion of **{task.name}** (`model_uri={model_uri}`)."
+    with runs.step_run(client, task, "promote", name, note) as run:
+        ledger = Ledger.open(client, task.name, run.info.experiment_id)
+        while True:
+            moves = ledger.settle()
+            candidate = choose(client, task, model_uri, moves)
+            champion = champion_of(client, task, moves)
+            mlflow.set_tag("candidate", candidate.uri)
+            if is_champion(candidate, champion):
+                return _tell(task, moves, f"{_label(candidate)} is the champion already; nothing to do.")
+            version = candidates.register(client, task, candidate)
+            bless(client, version)
+            verdict = judge(client, task, candidate, champion)
+            client.set_model_version_tag(task.name, version.version, "gate", verdict.reason)
+            mlflow.log_metrics({f"gate_{key}": value for key, value in verdict.figures.items()})
+            if not verdict.promote:
+                return _tell(task, moves, f"{_label(candidate)} was not promoted. {verdict.reason}")
+            try:
+                move = ledger.move(moves, "promotion", str(version.version), verdict.reason, verdict.figures)
+            except ConflictError:
+                logger.info("Another process moved the champion meanwhile; deciding anew.")
+                continue
+            _tell(task, [*moves, move], f"{_label(candidate)} is the new champion. {verdict.reason}")
+            return True
+
+
+def choose(client: MlflowClient, task: Task, model_uri: str, moves: list[Move]) -> Candidate:
+    """The candidate that `model_uri` names; "best" leaves out what was rolled back."""
+    if model_uri != "best":
+        candidate = candidates.find(client, task, model_uri)
+        if candidate.evaluation_run is None:
+            raise UserError(
+                f"{candidate.uri} was never evaluated. Run: mlflow run . -e evaluate -P model_uri={candidate.uri}"
+            )
+        return candidate
+    rejected = rolled_back(moves)
+    if rejected:
+        logger.info("Left out, because they were rolled back: versions %s.", ", ".join(sorted(rejected)))
+    excluded = {candidates.model_id_of(client.get_model_version(task.name, version)) for version in rejected}
+    return candidates.best(task, candidates.models_of(client, task), excluded)
+
+
+def champion_of(client: MlflowClient, task: Task, moves: list[Move]) -> Candidate | None:
+    """The champion, None where there is none or its model is gone."""
+    if not moves or (version := moves[-1].after) is None:
+        return None
+    try:
+        champion = candidates.find(client, task, f"models:/{task.name}/{version}")
+    except UserError as error:
+        logger.warning("The champion, version %s, cannot be compared with: %s", version, error)
+        return None
+    try:
+        deleted = client.get_run(champion.run_id).info.lifecycle_stage == "deleted"
+    except MlflowException:
+        deleted = True
+    if deleted:
+        logger.warning("The run %s that trained the champion, version %s, was deleted.", champion.run_id, version)
+    return champion
+
+
+def is_champion(candidate: Candidate, champion: Candidate | None) -> bool:
+    """Whether they are the same model, or two with the same weights, e.g. of a run that was repeated."""
+    if champion is None:
+        return False
+    same_weights = candidate.weights is not None and candidate.weights == champion.weights
+    return candidate.model_id == champion.model_id or same_weights
+
+
+def bless(client: MlflowClient, version: ModelVersion) -> Rehearsal:
+    """Rehearses a version and records on it how that went.
+
+    Raises:
+        RehearsalError: It failed; the reason is on the version.
+    """
+    path = Path(mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}"))
+    try:
+        rehearsal = rehearse(path)
+    except Exception as error:
+        client.set_model_version_tag(version.name, version.version, "rehearsal", f"failed: {error}")
+        raise
+    client.set_model_version_tag(version.name, version.version, "rehearsal", json.dumps(dataclasses.asdict(rehearsal)))
+    logger.info(
+        "Version %s answered %d golden requests, ready after %.1f s.",
+        version.version,
+        rehearsal.requests,
+        rehearsal.ready_seconds,
+    )
+    return rehearsal
+
+
+def judge(client: MlflowClient, task: Task, candidate: Candidate, champion: Candidate | None) -> Verdict:
+    """The gate's verdict, from predictions on the same test data."""
+    mine = scores_of(client, task, candidate)
+    if champion is None:
+        return gate.decide(task.primary, mine[0], None)
+    theirs = scores_of(client, task, champion)
+    if theirs[1] != mine[1]:
+        logger.info("The two were evaluated on different test data; both are evaluated anew.")
+        mine, theirs = (scores_of(client, task, evaluate(task, model.uri)) for model in (candidate, champion))
+    return gate.decide(task.primary, mine[0], theirs[0])
+
+
+def scores_of(client: MlflowClient, task: Task, candidate: Candidate) -> tuple[Scores, str]:
+    """The kept scores of a model and the digest of its test data; evaluated anew where they are gone."""
+    kept = candidates.scores(client, candidate)
+    if kept is None:
+        logger.info("The evaluation of %s is gone; it is evaluated anew.", candidate.uri)
+        kept = candidates.scores(client, evaluate(task, candidate.uri))
+        assert kept is not None
+    return kept
+
+
+def _label(candidate: Candidate) -> str:
+    return f"{candidate.name} ({candidate.uri})"
+
+
+def _tell(task: Task, moves: list[Move], outcome: str) -> bool:
+    """Says how it ended, on the screen and in the run; False, for a promotion that did not happen."""
+    serving = f"models:/{task.name}@{ALIAS} is version {moves[-1].after}." if moves else f"{task.name} has no champion."
+    runs.describe(f"{outcome}\n\n{serving}")
+    print(f"{outcome}\n{serving}")
+    return False
+
+
+def run(arguments: argparse.Namespace) -> None:
+    promote(get_task(arguments.task), arguments.model_uri)
+
+
+def parser() -> cli.Parser:
+    result = cli.parser(__doc__)
+    result.add_argument("--model-uri", default="best", help="the candidate (default: the best evaluated one)")
+    return result
+
+
+if __name__ == "__main__":
+    cli.main(parser(), run)

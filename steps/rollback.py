@@ -1,0 +1,69 @@
+"""Put the champion before the present one back into service."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from registry.ledger import ALIAS, ConflictError, Ledger, earlier_champions
+from serving.rehearsal import RehearsalError
+from steps import cli, runs
+from steps.promote import bless, champion_of
+from tasks.contract import Task, UserError, get_task
+
+logger = logging.getLogger(__name__)
+
+
+def rollback(task: Task) -> str:
+    """Moves the alias back to the nearest earlier champion that still serves, and gives its version.
+
+    Raises:
+        UserError: There is no earlier champion, or another process moved the alias meanwhile.
+    """
+    client = runs.connect()
+    note = f"Takes the champion of **{task.name}** out of service."
+    with runs.step_run(client, task, "rollback", "rollback", note) as run:
+        ledger = Ledger.open(client, task.name, run.info.experiment_id)
+        moves = ledger.settle()
+        champion_of(client, task, moves)  # tells when its run is gone
+        before = moves[-1].after if moves else None
+        for version in earlier_champions(moves):
+            if not _serves(client, task, version):
+                continue
+            why = f"Rolled back from version {before}."
+            try:
+                ledger.move(moves, "rollback", version, why, {})
+            except ConflictError as error:
+                raise UserError(
+                    "Another process moved the champion meanwhile. Look, and roll back again if need be."
+                ) from error
+            outcome = f"models:/{task.name}@{ALIAS} went back from version {before} to version {version}."
+            runs.describe(outcome)
+            print(outcome)
+            return version
+        raise UserError(f"{task.name} has no earlier champion to roll back to.")
+
+
+def _serves(client: MlflowClient, task: Task, version: str) -> bool:
+    """Whether an earlier champion is still there and passes its rehearsal; says so where it is not."""
+    try:
+        bless(client, client.get_model_version(task.name, version))
+    except (MlflowException, RehearsalError) as error:
+        logger.warning("Version %s is passed over: %s", version, str(error).splitlines()[0])
+        return False
+    return True
+
+
+def run(arguments: argparse.Namespace) -> None:
+    rollback(get_task(arguments.task))
+
+
+def parser() -> cli.Parser:
+    return cli.parser(__doc__)
+
+
+if __name__ == "__main__":
+    cli.main(parser(), run)

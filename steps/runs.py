@@ -1,0 +1,176 @@
+"""How steps open, describe and end their MLflow runs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import platform
+import subprocess
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import mlflow
+import requests
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from tasks.contract import Task, UserError
+
+logger = logging.getLogger(__name__)
+
+NOTE = "mlflow.note.content"  # what the UI shows as a run's description
+DEFAULT_EXPERIMENT = "0"
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("mlflow", "tensorflow", "keras", "numpy", "scipy", "scikit-learn", "onnx", "tf2onnx", "onnxruntime")
+
+
+def connect() -> MlflowClient:
+    """A client of the tracking store that MLflow is set to.
+
+    Raises:
+        UserError: The store cannot be reached.
+    """
+    uri = mlflow.get_tracking_uri()
+    advice = "Start the server, or set MLFLOW_TRACKING_URI to one that runs."
+    if uri.startswith(("http://", "https://")):  # asked first: MLflow itself would try again for minutes
+        try:
+            requests.get(f"{uri}/health", timeout=10)
+        except requests.RequestException as error:
+            raise UserError(f"The tracking server {uri} does not answer ({type(error).__name__}). {advice}") from error
+    client = MlflowClient()
+    try:
+        client.get_experiment(DEFAULT_EXPERIMENT)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise UserError(
+                f"The tracking store {uri} cannot be used: {error.message.splitlines()[0]} {advice}"
+            ) from error
+    return client
+
+
+def experiment_of(client: MlflowClient, task: Task) -> str:
+    """The id of the experiment that the task's runs go to: the one that MLflow was told to use, else the task's own."""
+    if name := os.environ.get("MLFLOW_EXPERIMENT_NAME"):
+        return _experiment_named(client, name)
+    chosen = os.environ.get("MLFLOW_EXPERIMENT_ID", DEFAULT_EXPERIMENT)
+    return _experiment_named(client, task.name) if chosen == DEFAULT_EXPERIMENT else chosen
+
+
+@contextlib.contextmanager
+def step_run(
+    client: MlflowClient, task: Task, step: str, name: str, note: str, log_system_metrics: bool = False
+) -> Iterator[Run]:
+    """The run of a step. It ends FINISHED, FAILED with the reason in its description, or KILLED.
+
+    `mlflow run` has opened a run before the step starts. Where the user chose an experiment, the step's run is that
+    one. Where nobody did, it lies in "Default", among other tasks' runs; it stays there as the record of the launch
+    and points to the step's own run in the task's experiment.
+
+    Args:
+        client: Of the tracking store.
+        task: Whose experiment the run belongs to.
+        step: Name of the entry point.
+        name: What people will know the run by.
+        note: Description in Markdown, replaced by whatever the step sets as `NOTE` later.
+        log_system_metrics: Whether CPU, memory and disk use are sampled.
+    """
+    experiment = experiment_of(client, task)
+    launched = None if mlflow.active_run() else os.environ.pop("MLFLOW_RUN_ID", None)
+    attach = launched if launched and client.get_run(launched).info.experiment_id == experiment else None
+    tags = {"task": task.name, "step": step, NOTE: note}
+    with mlflow.start_run(
+        run_id=attach,
+        experiment_id=None if attach else experiment,
+        run_name=None if attach else name,
+        nested=mlflow.active_run() is not None,
+        log_system_metrics=log_system_metrics,
+    ) as run:
+        mlflow.set_tags(tags | ({"mlflow.runName": name} if attach else {}))
+        if launched and not attach:
+            _point_to(client, launched, run, task, name)
+        try:
+            yield run
+        except (Exception, KeyboardInterrupt) as error:
+            reason = "interrupted" if isinstance(error, KeyboardInterrupt) else " ".join(str(error).split())
+            client.set_tag(run.info.run_id, NOTE, f"{note}\n\n**Did not finish:** {reason}")
+            if isinstance(error, KeyboardInterrupt):
+                mlflow.end_run("KILLED")
+            raise
+
+
+def end_launched_run(reason: str) -> None:
+    """Ends the run that `mlflow run` opened, when the step failed before it had one of its own."""
+    if run_id := os.environ.pop("MLFLOW_RUN_ID", None):
+        with contextlib.suppress(MlflowException):  # the store may be what failed; the reason is on the screen already
+            client = MlflowClient()
+            client.set_tag(run_id, NOTE, f"**Did not start:** {reason}")
+            client.set_terminated(run_id, "FAILED")
+
+
+def describe(note: str) -> None:
+    """Sets the description of the active run."""
+    mlflow.set_tag(NOTE, note)
+
+
+def log_code_and_environment() -> None:
+    """Logs what produced the run: commit, whether the tree was dirty (with the diff), machine and library versions."""
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        mlflow.set_tags({"git.commit": "unknown", "git.dirty": "unknown"})
+    else:
+        status = _git("status", "--porcelain") or ""
+        mlflow.set_tags({"git.commit": commit, "git.dirty": str(bool(status)).lower()})
+        if status:
+            mlflow.log_text(f"{status}\n\n{_git('diff', 'HEAD')}\n", "code/git.diff")
+    environment = {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "packages": {name: version(name) for name in PACKAGES},
+    }
+    mlflow.log_text(json.dumps(environment, indent=2), "code/environment.json")
+
+
+def _git(*arguments: str) -> str | None:
+    """The output of a git command in the project's folder; None where it is no checkout or there is no git."""
+    try:
+        result = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()
+
+
+def _experiment_named(client: MlflowClient, name: str) -> str:
+    """The id of the experiment, created when it is not there."""
+    if (experiment := client.get_experiment_by_name(name)) is None:
+        with contextlib.suppress(MlflowException):  # somebody else was faster
+            client.create_experiment(name, artifact_location=_artifact_location(name))
+        experiment = client.get_experiment_by_name(name)
+        assert experiment is not None
+    if experiment.lifecycle_stage == "deleted":
+        raise UserError(
+            f"The experiment {name!r} was deleted. Set MLFLOW_EXPERIMENT_NAME to another one, or restore it: "
+            f"mlflow experiments restore -x {experiment.experiment_id}"
+        )
+    experiment_id: str = experiment.experiment_id
+    return experiment_id
+
+
+def _artifact_location(name: str) -> str | None:
+    """Beside the database of an embedded store. MLflow's default is the working directory, which under
+    `mlflow run <git URL>` is a temporary folder. A server knows its own place."""
+    uri = mlflow.get_tracking_uri()
+    if not uri.startswith("sqlite:///"):
+        return None
+    return (Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlruns" / name).as_uri()
+
+
+def _point_to(client: MlflowClient, launched: str, run: Run, task: Task, name: str) -> None:
+    link = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    client.set_tag(launched, NOTE, f"Launched [{name}]({link}), a run of the experiment {task.name}.")
+    client.set_tag(launched, "launched_run", run.info.run_id)
+    logger.info("Run %s (%s) in the experiment %s", run.info.run_id, name, task.name)

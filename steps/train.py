@@ -1,0 +1,253 @@
+"""Train one model of a task and log it, ready to be evaluated, promoted and served."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.data.numpy_dataset import from_numpy
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from rich.console import Console
+from rich.table import Table
+
+from registry.candidates import TASK_TAG, WEIGHTS_TAG
+from serving.package import MODEL_CODE, REQUIREMENTS, Package, package, weights_digest
+from steps import cli, runs
+from tasks.contract import Config, Split, Task, UserError, get_task
+
+logger = logging.getLogger(__name__)
+
+CONFIG_FILE = "config.json"
+MAX_DATASET_DIGEST = 36  # what MLflow keeps of a dataset's digest; the whole one is a parameter
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a train run leaves behind: its id and the URI of the logged model."""
+
+    run_id: str
+    model_uri: str
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A train run that stopped before its end, and what is needed to go on from there."""
+
+    run: Run
+    config: Config
+    epochs_done: int
+    checkpoint: str
+
+
+def train(task: Task, config: Config, interrupted: Interrupted | None = None) -> Trained:
+    """Trains the model of `config`, from the start or from where `interrupted` stopped."""
+    client = runs.connect()
+    name = f"{config.model}, seed {config.seed}"
+    note = f"Trains the `{config.model}` model of **{task.name}**. {task.summary}"
+    with runs.step_run(client, task, "train", name, note, log_system_metrics=True) as run:
+        mlflow.log_params({f"config.{key}": value for key, value in dataclasses.asdict(config).items()})
+        mlflow.log_dict(dataclasses.asdict(config), CONFIG_FILE)
+        runs.log_code_and_environment()
+        train_split, validation = task.load("train"), task.load("validation")
+        log_data(task, train=train_split, validation=validation)
+        model = fit(client, task, config, train_split, validation, interrupted)
+        with tempfile.TemporaryDirectory() as folder:
+            packaged = package(task, model, validation, Path(folder))
+            metrics = {f"val_{key}": value for key, value in task.metrics(validation.targets, packaged.outputs).items()}
+            trained = log_model(run, task, config, packaged, weights_digest(model), metrics)
+        log_figures(client, run, task, validation, packaged)
+        get_artifact_repository(run.info.artifact_uri).delete_artifacts("checkpoint")  # type: ignore[no-untyped-call]
+        runs.describe(_summary(task, config, metrics, trained, interrupted))
+        _print_table(run, metrics | {"onnx_max_abs_diff": packaged.parity}, trained)
+    return trained
+
+
+def fit(
+    client: MlflowClient,
+    task: Task,
+    config: Config,
+    train_split: Split,
+    validation: Split,
+    interrupted: Interrupted | None,
+) -> Any:
+    """The trained Keras model, every epoch logged."""
+    import keras  # takes seconds; a mistake in the arguments was told before
+
+    from steps.callbacks import Checkpointer, EpochLogger
+
+    keras.utils.set_random_seed(config.seed)
+    if interrupted:
+        _check_same_data(interrupted, train_split, validation)
+        model = _restore(client, interrupted)
+        _copy_curves(client, interrupted)
+        logger.info("Continues run %s after epoch %d.", interrupted.run.info.run_id, interrupted.epochs_done)
+    else:
+        model = task.build(config)
+    mlflow.log_param("model.parameters", model.count_params())
+    callbacks = [EpochLogger(), Checkpointer(config.epochs)]
+    first = interrupted.epochs_done if interrupted else 0
+    task.fit(model, train_split, validation, config, callbacks=callbacks, initial_epoch=first)
+    return model
+
+
+def log_data(task: Task, **splits: Split) -> None:
+    """Logs each split as a run input, and its whole digest as a parameter."""
+    for name, split in splits.items():
+        dataset = from_numpy(
+            split.inputs, targets=split.targets, name=f"{task.name}-{name}", digest=split.digest[:MAX_DATASET_DIGEST]
+        )
+        mlflow.log_input(dataset, context=name)
+        mlflow.log_params({f"data.{name}_digest": split.digest, f"data.{name}_examples": len(split)})
+
+
+def log_model(
+    run: Run,
+    task: Task,
+    config: Config,
+    packaged: Package,
+    digest: str,
+    metrics: dict[str, float],
+) -> Trained:
+    """Logs the pyfunc model with its validation metrics."""
+    presentation = dataclasses.asdict(task.presentation)
+    info = mlflow.pyfunc.log_model(
+        name=config.model,
+        python_model=str(MODEL_CODE),
+        artifacts=packaged.artifacts,
+        pip_requirements=list(REQUIREMENTS),
+        metadata={"task": task.name, "presentation": presentation, "weights_digest": digest},
+        params=dataclasses.asdict(config),
+        tags={TASK_TAG: task.name, WEIGHTS_TAG: digest},
+    )
+    mlflow.log_metrics(metrics | {"onnx_max_abs_diff": packaged.parity}, step=config.epochs, model_id=info.model_id)
+    mlflow.set_tag(WEIGHTS_TAG, digest)
+    return Trained(run.info.run_id, f"models:/{info.model_id}")
+
+
+def log_figures(client: MlflowClient, run: Run, task: Task, validation: Split, packaged: Package) -> None:
+    """Learning curves and the task's own figures on the validation split."""
+    from tasks import drawing
+
+    history: dict[str, list[float]] = {}
+    epochs: list[int] = []
+    names = [key for key in client.get_run(run.info.run_id).data.metrics if key.startswith("train_")]
+    for name in sorted(name for key in names for name in (key, key.replace("train_", "val_", 1))):
+        points = {point.step: point.value for point in client.get_metric_history(run.info.run_id, name)}
+        epochs = sorted(points)
+        history[name] = [points[epoch] for epoch in epochs]
+    mlflow.log_figure(drawing.curves(history, epochs), "figures/curves.png")
+    for name, figure in task.figures(validation, packaged.outputs):
+        mlflow.log_figure(figure, f"figures/{name}")
+
+
+def find_interrupted(client: MlflowClient, task: Task, run_id: str) -> Interrupted:
+    """The run to continue.
+
+    Raises:
+        UserError: There is no such run, it is no unfinished train run of the task, or it has no checkpoint.
+    """
+    from steps.callbacks import CHECKPOINT_TAG
+
+    try:
+        run = client.get_run(run_id)
+        run = client.get_run(run.data.tags.get("launched_run", run_id))
+    except MlflowException as error:
+        raise UserError(f"There is no run {run_id!r} to resume: {error.message.splitlines()[0]}") from error
+    if run.data.tags.get("step") != "train" or run.data.tags.get("task") != task.name:
+        raise UserError(f"Expected a train run of {task.name} to resume, but {run_id} is not one.")
+    if run.info.status == "FINISHED":
+        raise UserError(f"Run {run_id} has finished, there is nothing to resume.")
+    if not (checkpoint := run.data.tags.get(CHECKPOINT_TAG)):
+        raise UserError(f"Run {run_id} has no checkpoint: it stopped before its first epoch ended. Train anew.")
+    done, path = checkpoint.split(":", 1)
+    values = json.loads(Path(client.download_artifacts(run.info.run_id, CONFIG_FILE)).read_text())
+    config = type(task.models[values["model"]])(**values)
+    return Interrupted(run, config, int(done), path)
+
+
+def _check_same_data(interrupted: Interrupted, train_split: Split, validation: Split) -> None:
+    params = interrupted.run.data.params
+    for name, split in (("train", train_split), ("validation", validation)):
+        if (before := params[f"data.{name}_digest"]) != split.digest:
+            raise UserError(f"The {name} data changed since the run stopped: {before[:12]}…, now {split.digest[:12]}….")
+
+
+def _restore(client: MlflowClient, interrupted: Interrupted) -> Any:
+    """The model with its optimizer as they were after the last complete epoch."""
+    import keras
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = client.download_artifacts(interrupted.run.info.run_id, interrupted.checkpoint, folder)
+        return keras.models.load_model(path)
+
+
+def _copy_curves(client: MlflowClient, interrupted: Interrupted) -> None:
+    """Brings the epochs that are done into the new run, and says in the old one where it went on."""
+    old, new = interrupted.run, mlflow.active_run()
+    assert new is not None
+    for name in old.data.metrics:
+        if name.startswith(("train_", "val_", "epoch_")):
+            for point in client.get_metric_history(old.info.run_id, name):
+                if point.step <= interrupted.epochs_done:
+                    client.log_metric(new.info.run_id, name, point.value, point.timestamp, point.step)
+    mlflow.set_tag("resumed_from", old.info.run_id)
+    client.set_tag(old.info.run_id, "resumed_by", new.info.run_id)
+    if old.info.status == "RUNNING":  # nobody was left to end it
+        client.set_terminated(old.info.run_id, "KILLED")
+
+
+def _summary(
+    task: Task, config: Config, metrics: dict[str, float], trained: Trained, interrupted: Interrupted | None
+) -> str:
+    primary = f"val_{task.primary.name}"
+    resumed = (
+        f" Continued from run {interrupted.run.info.run_id} after epoch {interrupted.epochs_done}."
+        if interrupted
+        else ""
+    )
+    return (
+        f"`{config.model}` of **{task.name}**, {config.epochs} epochs, batch size {config.batch_size}, "
+        f"learning rate {config.learning_rate:g}, seed {config.seed}.{resumed}\n\n"
+        f"**{primary} {metrics[primary]:.4f}**, val_loss {metrics['val_loss']:.4f}. Model: `{trained.model_uri}`"
+    )
+
+
+def _print_table(run: Run, metrics: dict[str, float], trained: Trained) -> None:
+    table = Table(title=f"{run.data.tags['mlflow.runName']} · run {run.info.run_id}")
+    table.add_column("metric")
+    table.add_column("value", justify="right")
+    for name, value in metrics.items():
+        table.add_row(name, f"{value:.4g}" if value < 1e-3 else f"{value:.4f}")
+    console = Console()
+    console.print(table)
+    console.print(f"Logged {trained.model_uri}")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    if arguments.resume:
+        task = get_task(arguments.task)
+        interrupted = find_interrupted(runs.connect(), task, arguments.resume)
+        train(task, interrupted.config, interrupted)
+    else:
+        train(*cli.configured(arguments))
+
+
+def parser() -> cli.Parser:
+    result = cli.parser(__doc__)
+    cli.add_training_arguments(result)
+    result.add_argument("--resume", default="", help="id of a train run to continue; it brings its own configuration")
+    return result
+
+
+if __name__ == "__main__":
+    cli.main(parser(), run)

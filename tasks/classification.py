@@ -1,0 +1,104 @@
+"""Measures and pictures of single-label classification, for tasks whose model gives one probability per class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tasks.contract import Figures, Scores, Split
+
+CALIBRATION_BINS = 15
+
+
+def metrics(targets: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
+    """Accuracy, cross-entropy ("loss"), macro F1 and expected calibration error.
+
+    Args:
+        targets: Class indices, shape (N,).
+        outputs: Probabilities, shape (N, classes), rows sum to 1.
+
+    Returns:
+        `accuracy`, `f1_macro`, `calibration_error` in [0, 1] and `loss` in nats.
+    """
+    predicted = outputs.argmax(axis=1)
+    return {
+        "accuracy": float(np.mean(predicted == targets)),
+        "loss": float(np.mean(cross_entropy(targets, outputs))),
+        "f1_macro": f1_macro(confusion_matrix(targets, predicted, outputs.shape[1])),
+        "calibration_error": calibration_error(targets, outputs),
+    }
+
+
+def cross_entropy(targets: np.ndarray, outputs: np.ndarray) -> np.ndarray:
+    """-log of the probability given to the right class, shape (N,), in nats; probabilities are kept above 1e-7."""
+    return -np.log(np.clip(outputs[np.arange(len(targets)), targets].astype(np.float64), 1e-7, 1.0))
+
+
+def confusion_matrix(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts of shape (classes, classes): rows are the right class, columns the predicted one."""
+    pairs = targets.astype(np.int64) * classes + predicted
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def f1_macro(confusion: np.ndarray) -> float:
+    """Unweighted mean of the classes' F1; a class neither present nor predicted is left out."""
+    seen = confusion.sum(axis=0) + confusion.sum(axis=1)
+    present = seen > 0
+    return float(np.mean(2 * np.diag(confusion)[present] / seen[present]))
+
+
+def reliability(targets: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Confidence against accuracy in equal-width bins of confidence.
+
+    Returns:
+        Mean confidence, accuracy and share of the examples in each bin, shape (CALIBRATION_BINS,); the first two are
+        0 in an empty bin.
+    """
+    confidence = outputs.max(axis=1).astype(np.float64)
+    correct = outputs.argmax(axis=1) == targets
+    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+    count = np.bincount(bins, minlength=CALIBRATION_BINS)
+    filled = np.maximum(count, 1)
+    mean_confidence = np.bincount(bins, weights=confidence, minlength=CALIBRATION_BINS) / filled
+    accuracy = np.bincount(bins, weights=correct, minlength=CALIBRATION_BINS) / filled
+    return mean_confidence, accuracy, count / len(targets)
+
+
+def calibration_error(targets: np.ndarray, outputs: np.ndarray) -> float:
+    """Expected calibration error in [0, 1] (Guo et al. 2017, section 2, 15 bins)."""
+    confidence, accuracy, share = reliability(targets, outputs)
+    return float(np.sum(share * np.abs(confidence - accuracy)))
+
+
+def scores(labels: Sequence[str], targets: np.ndarray, outputs: np.ndarray) -> Scores:
+    """One row an example; the score is 1 where the prediction is right, the slice is the right class."""
+    names = np.asarray(labels)
+    predicted = outputs.argmax(axis=1)
+    return Scores(
+        score=(predicted == targets).astype(np.float64),
+        slice=names[targets],
+        columns={
+            "predicted": names[predicted],
+            "confidence": outputs.max(axis=1),
+            "cross_entropy": cross_entropy(targets, outputs),
+        },
+    )
+
+
+def figures(labels: Sequence[str], split: Split, outputs: np.ndarray) -> Figures:
+    """Confusion matrix, reliability diagram, recall by class and the images that were got most wrong."""
+    from tasks import drawing  # Matplotlib takes half a second to import, promotion and serving draw nothing
+
+    predicted = outputs.argmax(axis=1)
+    confusion = confusion_matrix(split.targets, predicted, len(labels))
+    yield "confusion_matrix.png", drawing.confusion(labels, confusion)
+    yield "recall_by_class.png", drawing.recall_by_class(labels, confusion)
+    yield "reliability.png", drawing.reliability(*reliability(split.targets, outputs))
+    worst = np.argsort(-cross_entropy(split.targets, outputs))[:30]
+    worst = worst[predicted[worst] != split.targets[worst]]
+    captions = [f"{labels[split.targets[i]]} taken for {labels[predicted[i]]} ({outputs[i].max():.0%})" for i in worst]
+    yield (
+        "misclassified.png",
+        drawing.images(split.inputs[worst], captions, "Most wrong: right class, prediction (confidence)"),
+    )

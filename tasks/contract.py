@@ -1,0 +1,246 @@
+"""The contract between a task and the rest of the project.
+
+A task is a folder `tasks/<name>/` whose package defines `TASK`, a frozen `Task`. Steps, registry and
+serving know tasks through this module only, so a new task needs no change outside its own folder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import importlib
+import math
+import pkgutil
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+import tasks
+
+if TYPE_CHECKING:  # Keras and Matplotlib take seconds to import; only training and drawing need them.
+    import keras
+    from matplotlib.figure import Figure
+
+SplitName = Literal["train", "validation", "test"]
+Figures = Iterator[tuple[str, "Figure"]]
+
+
+class UserError(Exception):
+    """A mistake of the user's, told in one line: what was expected, what came, what to do."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples of one split, in a fixed order.
+
+    Attributes:
+        inputs: Raw values as they are served, e.g. uint8 pixels, of shape (N, ...).
+        targets: The right answers, of shape (N, ...).
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+
+    def __post_init__(self) -> None:
+        if len(self.inputs) != len(self.targets):
+            raise ValueError(
+                f"Expected as many targets as inputs, received {len(self.targets)} for {len(self.inputs)}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the dtype, shape and values of both arrays, in hexadecimal."""
+        hasher = hashlib.sha256()
+        for array in (self.inputs, self.targets):
+            hasher.update(f"{array.dtype.str}{array.shape}".encode())
+            hasher.update(np.ascontiguousarray(array).data)
+        return hasher.hexdigest()
+
+
+@dataclass(frozen=True)
+class Config:
+    """What decides a training run, next to code and data. A task may add fields of its own.
+
+    Attributes:
+        model: Name of the model, a key of `Task.models`.
+        epochs: Passes over the training split, at least 1.
+        batch_size: Examples per gradient step, at least 1.
+        learning_rate: Peak step size of the optimizer, above 0.
+        seed: Seed of initialisation, shuffling and dropout, at least 1.
+    """
+
+    model: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 1)):
+            if getattr(self, name) < least:
+                raise UserError(f"{name} must be at least {least}, received {getattr(self, name)}.")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise UserError(f"learning_rate must be a finite number above 0, received {self.learning_rate}.")
+
+
+@dataclass(frozen=True)
+class Primary:
+    """The metric that decides which model is better.
+
+    Attributes:
+        name: Metric name without the split, e.g. "accuracy". It is the mean of the per-example scores.
+        floor: A candidate below this value on the test split is never promoted.
+        margin: The largest loss against the champion that still counts as "no worse".
+        higher_is_better: Direction.
+    """
+
+    name: str
+    floor: float
+    margin: float
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """How a prediction is shown to a person.
+
+    Attributes:
+        kind: "labels": one score per name, they sum to 1.
+        labels: Names in the order of the model's outputs.
+    """
+
+    kind: Literal["labels"]
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One row an example, as the gate compares them.
+
+    Attributes:
+        score: What the primary metric is the mean of, shape (N,), float64.
+        slice: The group an example belongs to, shape (N,), str. Every group is watched on its own.
+        columns: Further columns worth keeping, each of shape (N,).
+    """
+
+    score: np.ndarray
+    slice: np.ndarray
+    columns: Mapping[str, np.ndarray]
+
+
+def lazily(path: str) -> Callable[..., Any]:
+    """The function `path` ("module:name"), imported when it is called.
+
+    Keras takes seconds to import, and only training needs it: evaluation and promotion run the shipped ONNX model.
+    """
+    module, name = path.split(":")
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return getattr(importlib.import_module(module), name)(*args, **kwargs)
+
+    return call
+
+
+@dataclass(frozen=True)
+class Task:
+    """A learning problem with its data, models and measures.
+
+    Attributes:
+        name: The folder's name; also that of the MLflow experiment and the registered model.
+        summary: One sentence for people.
+        models: The configuration of every model on offer, by name; the first is the default.
+        load: Reads one split. Test data is read by `evaluate` alone.
+        build: Makes the compiled, untrained Keras model of a configuration. It takes `Split.inputs` as they are,
+            preprocessing is part of it.
+        metrics: (targets, outputs) -> values by name without the split, "loss" and the primary one among them.
+        scores: (targets, outputs) -> one row an example.
+        figures: (split, outputs) -> pictures by file name, for people to look at.
+        primary: The metric that decides.
+        presentation: How a prediction is shown.
+        fit: Trains a compiled model, see `tasks.training.fit`, the default.
+    """
+
+    name: str
+    summary: str
+    models: Mapping[str, Config]
+    load: Callable[[SplitName], Split]
+    build: Callable[[Any], keras.Model]
+    metrics: Callable[[np.ndarray, np.ndarray], dict[str, float]]
+    scores: Callable[[np.ndarray, np.ndarray], Scores]
+    figures: Callable[[Split, np.ndarray], Figures]
+    primary: Primary
+    presentation: Presentation
+    fit: Callable[..., None] = field(default=lazily("tasks.training:fit"))
+
+    @property
+    def default_model(self) -> str:
+        return next(iter(self.models))
+
+    def configure(self, model: str = "default", overrides: Mapping[str, str] | None = None, **values: Any) -> Config:
+        """The model's configuration with some fields replaced.
+
+        Args:
+            model: A key of `models`, or "default".
+            overrides: Further fields as text, converted to the field's type.
+            **values: Fields to replace; 0 and None keep the model's own.
+
+        Raises:
+            UserError: An unknown model or field, or a value that does not fit its field.
+        """
+        name = self.default_model if model == "default" else model
+        if name not in self.models:
+            raise UserError(unknown(f"model of {self.name}", name, self.models))
+        config = self.models[name]
+        changes = {key: value for key, value in values.items() if value}
+        changes.update({key: _convert(config, key, text) for key, text in (overrides or {}).items()})
+        return dataclasses.replace(config, **changes)
+
+
+def _convert(config: Config, key: str, text: str) -> object:
+    """`text` as the type of the field `key`."""
+    types = typing.get_type_hints(type(config))
+    types.pop("model")  # it has a parameter of its own
+    if key not in types:
+        raise UserError(unknown("override", key, types))
+    if types[key] is bool:
+        if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        raise UserError(f"override {key} must be true or false, received {text!r}.")
+    try:
+        return types[key](text)
+    except ValueError:
+        raise UserError(f"override {key} must be of type {types[key].__name__}, received {text!r}.") from None
+
+
+def unknown(what: str, name: str, available: Sequence[str] | Mapping[str, Any]) -> str:
+    """The message for a name that is not on the list, with the nearest one that is."""
+    close = difflib.get_close_matches(name, list(available), n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"Unknown {what}: {name!r}.{hint} Available: {', '.join(available)}."
+
+
+def task_names() -> list[str]:
+    """The folders of `tasks/`, sorted."""
+    return sorted(module.name for module in pkgutil.iter_modules(tasks.__path__) if module.ispkg)
+
+
+def get_task(name: str) -> Task:
+    """The task of that name. A task that is broken raises, it is never passed over.
+
+    Raises:
+        UserError: There is no such task.
+    """
+    if name not in task_names():
+        raise UserError(unknown("task", name, task_names()))
+    task = importlib.import_module(f"tasks.{name}").TASK
+    if not isinstance(task, Task) or task.name != name:
+        raise TypeError(f"tasks/{name}/__init__.py must define TASK, a Task named {name!r}; received {task!r}.")
+    return task

@@ -1,0 +1,25 @@
+"""Handwritten digits, 8×8: small enough to train in seconds, and scikit-learn carries the data."""
+
+from functools import partial
+
+from tasks.classification import figures, metrics, scores
+from tasks.contract import Config, Presentation, Primary, Task, lazily
+from tasks.digits.data import load
+
+LABELS = tuple("0123456789")
+
+TASK = Task(
+    name="digits",
+    summary="Recognise a handwritten digit in an 8×8 image (scikit-learn's digits).",
+    models={
+        "dense": Config(model="dense", epochs=12, batch_size=32, learning_rate=2e-3),
+        "linear": Config(model="linear", epochs=20, batch_size=32, learning_rate=5e-3),
+    },
+    load=load,
+    build=lazily("tasks.digits.model:build"),
+    metrics=metrics,
+    scores=partial(scores, LABELS),
+    figures=partial(figures, LABELS),
+    primary=Primary(name="accuracy", floor=0.90, margin=0.02),
+    presentation=Presentation(kind="labels", labels=LABELS),
+)

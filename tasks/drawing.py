@@ -1,0 +1,90 @@
+"""Figures that tasks share. Every function returns a Matplotlib figure that no global state knows of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+
+def confusion(labels: Sequence[str], matrix: np.ndarray) -> Figure:
+    """A confusion matrix (rows: right class); colour marks the mistakes only, which the diagonal would drown."""
+    mistakes = matrix - np.diag(np.diag(matrix))
+    figure = Figure(figsize=(6.6, 5.6), layout="constrained")
+    axes = figure.subplots()
+    picture = axes.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1, mistakes.max()))
+    for row, column in np.argwhere(matrix):
+        dark = mistakes[row, column] > 0.6 * mistakes.max()
+        axes.text(column, row, matrix[row, column], ha="center", va="center", color="white" if dark else "black")
+    axes.set_xticks(range(len(labels)), labels)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set(xlabel="predicted", ylabel="right", title=f"{mistakes.sum():,} mistakes in {matrix.sum():,} examples")
+    figure.colorbar(picture, label="mistakes")
+    return figure
+
+
+def recall_by_class(labels: Sequence[str], matrix: np.ndarray) -> Figure:
+    """Share of each class that was recognised, worst first; classes without examples are left out."""
+    count = matrix.sum(axis=1)
+    present = np.flatnonzero(count)
+    recall = np.diag(matrix)[present] / count[present]
+    order = np.argsort(recall)
+    figure = Figure(figsize=(6.6, 0.32 * len(present) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    bars = axes.barh([labels[present[i]] for i in order], recall[order], color="tab:blue")
+    axes.bar_label(bars, [f"{recall[i]:.2%} of {count[present[i]]:,}" for i in order], padding=3)
+    axes.invert_yaxis()
+    lowest = float(recall.min()) if len(recall) else 0.0
+    axes.set(
+        xlim=(max(0.0, lowest - 0.05), 1.0 + 0.25 * (1.05 - lowest)), xlabel="recall", title="Classes, worst first"
+    )
+    return figure
+
+
+def reliability(confidence: np.ndarray, accuracy: np.ndarray, share: np.ndarray) -> Figure:
+    """Accuracy against confidence by bin, above the share of the examples; a calibrated model is on the diagonal."""
+    figure = Figure(figsize=(5.6, 6.0), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    filled = share > 0
+    top.plot((0, 1), (0, 1), color="grey", linestyle="--", label="calibrated")
+    top.plot(confidence[filled], accuracy[filled], marker="o", label="model")
+    error = float(np.sum(share * np.abs(confidence - accuracy)))
+    top.set(ylabel="accuracy", ylim=(0, 1.02), title=f"Reliability (expected calibration error {error:.4f})")
+    top.legend()
+    edges = np.linspace(0, 1, len(share) + 1)
+    bottom.bar(edges[:-1], share, width=np.diff(edges), align="edge", edgecolor="white")
+    bottom.set(xlabel="confidence", ylabel="share", xlim=(0, 1), yscale="log")
+    return figure
+
+
+def images(pictures: np.ndarray, captions: Sequence[str], title: str, columns: int = 6) -> Figure:
+    """A sheet of images of shape (N, height, width[, channels]), each with its caption; says so when there are none."""
+    rows = max(1, -(-len(pictures) // columns))
+    figure = Figure(figsize=(1.7 * columns, 1.9 * rows + 0.5), layout="constrained")
+    figure.suptitle(title if len(pictures) else f"{title}: none")
+    for axes in (sheet := figure.subplots(rows, columns, squeeze=False)).flat:
+        axes.axis("off")
+    for axes, picture, caption in zip(sheet.flat, pictures, captions, strict=False):
+        axes.imshow(picture, cmap="gray")
+        axes.set_title(caption, fontsize=7)
+    return figure
+
+
+def curves(history: dict[str, list[float]], epochs: Sequence[int]) -> Figure:
+    """Learning curves: one panel a metric, training and validation in one.
+
+    Args:
+        history: Values by metric name, one an epoch: `train_<metric>` and `val_<metric>`.
+        epochs: Numbers of the epochs, counted from 1.
+    """
+    names = sorted({name.split("_", 1)[1] for name in history}, key=lambda name: name != "loss")
+    figure = Figure(figsize=(5.2 * len(names), 3.8), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(names), squeeze=False).flat, names, strict=True):
+        for split in ("train", "val"):
+            if (values := history.get(f"{split}_{name}")) is not None:
+                axes.plot(epochs, values, marker="o", markersize=3, label=split)
+        axes.set(xlabel="epoch", ylabel=name)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    return figure

