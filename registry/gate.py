@@ -43,9 +43,9 @@ class SliceLoss:
 def decide(primary: Primary, candidate: Scores, champion: Scores | None) -> Verdict:
     """Judges a candidate by its scores and the champion's on the same examples.
 
-    In this order: the absolute floor; no slice broken; no worse than the champion overall, which is to say that the
-    lower end of the 95 % interval of the paired difference lies above minus the margin (non-inferiority, Piaggio et al.
-    2012).
+    It has to reach the absolute floor; to be no worse than the champion overall, which is to say that the lower end of
+    the 95 % interval of the paired difference lies above minus the margin (non-inferiority, Piaggio et al. 2012); and
+    to be broken on no slice.
 
     Args:
         primary: Names the metric, its floor and its margin.
@@ -62,45 +62,43 @@ def decide(primary: Primary, candidate: Scores, champion: Scores | None) -> Verd
         reason = f"Its {primary.name} of {value:.4f} misses the floor: {bound} {primary.floor:.4f} is asked for."
         return Verdict(False, reason, figures)
     if champion is None:
-        return Verdict(
-            True, f"There is no champion yet and its {primary.name} of {value:.4f} reaches the floor.", figures
-        )
+        reason = f"There is no champion to compare with, and its {primary.name} of {value:.4f} reaches the floor."
+        return Verdict(True, reason, figures)
+    return _compare(primary, candidate, champion, figures)
 
+
+def _compare(primary: Primary, candidate: Scores, champion: Scores, figures: dict[str, float]) -> Verdict:
+    """The verdict on a candidate that reaches the floor."""
     gain = _gain(primary, candidate, champion)
     low, high = paired_interval(gain)
-    difference = float(gain.mean())
-    p_value = paired_p_value(gain)
-    figures |= {
-        "champion": float(champion.score.mean()),
-        "difference": difference,
-        "difference_low": low,
-        "difference_high": high,
-        "p_value": p_value,
-    }
-    numbers = (
-        f"{primary.name} {value:.4f} against {figures['champion']:.4f}, better by {difference:+.4f} "
-        f"(95 % interval {low:+.4f} to {high:+.4f}, p = {p_value:.2g})"
-    )
     losses = slice_losses(gain, champion.slice)
     worst = min(losses, key=lambda loss: loss.difference)
-    figures |= {"worst_slice_difference": worst.difference, "worst_slice_p_value": worst.p_value}
+    figures = figures | {
+        "champion": float(champion.score.mean()),
+        "difference": float(gain.mean()),
+        "difference_low": low,
+        "difference_high": high,
+        "p_value": paired_p_value(gain),
+        "worst_slice_difference": worst.difference,
+        "worst_slice_p_value": worst.p_value,
+    }
+    numbers = (
+        f"{primary.name} {figures['candidate']:.4f} against {figures['champion']:.4f}, better by "
+        f"{figures['difference']:+.4f} (95 % interval {low:+.4f} to {high:+.4f}, p = {figures['p_value']:.2g})"
+    )
+    no_worse = low > -primary.margin
+    if not no_worse and high < 0:
+        return Verdict(False, f"Worse: {numbers}.", figures)
     for loss in losses:
         if loss.p_value < 1 - CONFIDENCE and loss.difference < -SLICE_MARGINS * primary.margin:
-            reason = (
-                f"It is broken on {loss.name!r}: {-loss.difference:.4f} worse there "
-                f"({loss.examples} examples, p = {loss.p_value:.2g}). Overall: {numbers}."
-            )
-            return Verdict(False, reason, figures)
+            where = f"{-loss.difference:.4f} worse there ({loss.examples} examples, p = {loss.p_value:.2g})"
+            return Verdict(False, f"It is broken on {loss.name!r}: {where}. Overall: {numbers}.", figures)
     if low > 0:
         return Verdict(True, f"Better: {numbers}.", figures)
-    if low > -primary.margin:
+    if no_worse:
         return Verdict(True, f"No worse: {numbers}; a loss of {primary.margin:.4f} is the margin.", figures)
-    if high < 0:
-        return Verdict(False, f"Worse: {numbers}.", figures)
-    reason = (
-        f"Not shown to be no worse: {numbers}; a loss beyond the margin of {primary.margin:.4f} cannot be ruled out."
-    )
-    return Verdict(False, reason, figures)
+    doubt = f"a loss beyond the margin of {primary.margin:.4f} cannot be ruled out"
+    return Verdict(False, f"Not shown to be no worse: {numbers}; {doubt}.", figures)
 
 
 def paired_interval(gain: np.ndarray) -> tuple[float, float]:

@@ -11,11 +11,12 @@ import logging
 import math
 from typing import Any
 
-import mlflow.pyfunc
 import numpy as np
 import onnxruntime
 from mlflow.exceptions import MlflowException
+from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
+from mlflow.pyfunc.model import PythonModel
 from PIL import Image
 
 # MLflow warns that it will not look into a union of types. That is what is wanted here: see predict.
@@ -25,7 +26,7 @@ logging.getLogger("mlflow.types.type_hints").setLevel(logging.ERROR)
 DTYPES: dict[str, np.dtype] = {"tensor(uint8)": np.dtype(np.uint8), "tensor(float)": np.dtype(np.float32)}
 
 
-class OnnxModel(mlflow.pyfunc.PythonModel):
+class OnnxModel(PythonModel):
     """Runs `model.onnx`. The shape and type of one item are read from the graph, preprocessing is inside it."""
 
     def load_context(self, context: Any) -> None:
@@ -125,4 +126,4 @@ def _bad(message: str) -> MlflowException:
     return MlflowException(message, error_code=BAD_REQUEST)
 
 
-mlflow.models.set_model(OnnxModel())
+set_model(OnnxModel())

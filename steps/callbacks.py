@@ -10,9 +10,8 @@ from pathlib import Path
 import keras
 import mlflow
 
+from steps.runs import CHECKPOINT_TAG
 from tasks.contract import UserError
-
-CHECKPOINT_TAG = "checkpoint"  # "<epochs done>:<artifact path>"
 
 
 class EpochLogger(keras.callbacks.Callback):

@@ -6,6 +6,7 @@ Exit codes: 0 done (a candidate that is not promoted included), 1 a broken model
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -83,6 +84,7 @@ def main(target: Parser, run: Callable[[argparse.Namespace], Any], argv: Sequenc
     warnings.filterwarnings("ignore", message="In the future `np.object`")  # Keras's ONNX export
     try:
         run(target.parse_args(argv))
+        gc.freeze()  # or Python would walk a million imported objects once more before it ends
     except UserError as error:
         _leave(error, 2)
     except RehearsalError as error:

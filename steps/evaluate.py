@@ -13,7 +13,6 @@ from pathlib import Path
 import mlflow
 import numpy as np
 import pandas as pd
-
 from mlflow.pyfunc import PyFuncModel
 from rich.console import Console
 from rich.table import Table

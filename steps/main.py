@@ -21,10 +21,11 @@ def lifecycle(task: Task, config: Config) -> None:
         evaluated = evaluate(task, trained.model_uri)
         promoted = promote(task, "best")
         primary = task.primary.name
-        runs.describe(
-            f"{note} The champion {'changed' if promoted else 'stays'}.\n\n`{trained.model_uri}`: val_{primary} {evaluated.metrics[f'val_{primary}']:.4f}, "
-            f"test_{primary} {evaluated.metrics[f'test_{primary}']:.4f}."
+        values = ", ".join(
+            f"{split}_{primary} {evaluated.metrics[f'{split}_{primary}']:.4f}" for split in ("val", "test")
         )
+        outcome = "The champion changed." if promoted else "The champion stays."
+        runs.describe(f"{note} {outcome}\n\n`{trained.model_uri}`: {values}.")
 
 
 def run(arguments: argparse.Namespace) -> None:

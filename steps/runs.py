@@ -23,6 +23,7 @@ from tasks.contract import Task, UserError
 logger = logging.getLogger(__name__)
 
 NOTE = "mlflow.note.content"  # what the UI shows as a run's description
+CHECKPOINT_TAG = "checkpoint"  # of a train run: "<epochs done>:<artifact path>"
 DEFAULT_EXPERIMENT = "0"
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("mlflow", "tensorflow", "keras", "numpy", "scipy", "scikit-learn", "onnx", "tf2onnx", "onnxruntime")

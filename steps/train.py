@@ -136,7 +136,7 @@ def log_model(
 
 def log_figures(client: MlflowClient, run: Run, task: Task, validation: Split, packaged: Package) -> None:
     """Learning curves and the task's own figures on the validation split."""
-    from tasks import drawing
+    from steps import drawing  # Matplotlib, too, takes its time
 
     history: dict[str, list[float]] = {}
     epochs: list[int] = []
@@ -156,8 +156,6 @@ def find_interrupted(client: MlflowClient, task: Task, run_id: str) -> Interrupt
     Raises:
         UserError: There is no such run, it is no unfinished train run of the task, or it has no checkpoint.
     """
-    from steps.callbacks import CHECKPOINT_TAG
-
     try:
         run = client.get_run(run_id)
         run = client.get_run(run.data.tags.get("launched_run", run_id))
@@ -167,7 +165,7 @@ def find_interrupted(client: MlflowClient, task: Task, run_id: str) -> Interrupt
         raise UserError(f"Expected a train run of {task.name} to resume, but {run_id} is not one.")
     if run.info.status == "FINISHED":
         raise UserError(f"Run {run_id} has finished, there is nothing to resume.")
-    if not (checkpoint := run.data.tags.get(CHECKPOINT_TAG)):
+    if not (checkpoint := run.data.tags.get(runs.CHECKPOINT_TAG)):
         raise UserError(f"Run {run_id} has no checkpoint: it stopped before its first epoch ended. Train anew.")
     done, path = checkpoint.split(":", 1)
     values = json.loads(Path(client.download_artifacts(run.info.run_id, CONFIG_FILE)).read_text())

@@ -1,0 +1,1 @@
+"""Measurements, run by hand: both sides in one run, in turn."""

@@ -1,0 +1,124 @@
+"""Every test has its own tracking store and cache, and no network beyond this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+from steps.evaluate import evaluate
+from steps.train import train
+from tasks.contract import get_task
+
+ROOT = Path(__file__).resolve().parent.parent
+Step = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a user may have set must not reach the tests, and the tests must not reach the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+            patch.delenv(name, raising=False)
+        patch.setenv("DL_LIFECYCLE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+        patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+        patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+        patch.chdir(tmp_path_factory.mktemp("cwd"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections leave this machine in tests marked `network` or `docker` only."""
+    if request.node.get_closest_marker("network") or request.node.get_closest_marker("docker"):
+        return
+    connect, resolve = socket.socket.connect, socket.getaddrinfo
+    local = ("127.0.0.1", "localhost", "::1")
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        if isinstance(address, tuple) and address[0] not in local:
+            raise OSError(f"a test must not connect to {address[0]}")
+        connect(self, address)
+
+    def guarded_resolve(host: Any, *args: Any, **kwargs: Any) -> Any:
+        if host not in (*local, None, ""):
+            raise OSError(f"a test must not look up {host}")
+        return resolve(host, *args, **kwargs)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_resolve)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store without runs, to be copied: creating the tables takes seconds."""
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained_database(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with three evaluated models of digits: good, better on validation, and linear (in this order of time).
+
+    Tests copy the database; the artifacts stay where they are and are shared.
+    """
+    path = tmp_path_factory.mktemp("trained") / "mlflow.db"
+    shutil.copy(empty_database, path)
+    with pytest.MonkeyPatch.context() as patch:
+        use_store(patch, path)
+        task = get_task("digits")
+        for config in (
+            task.configure(epochs=6, learning_rate=5e-3),
+            task.configure(epochs=25, learning_rate=5e-3),
+            task.configure("linear", epochs=3),
+        ):
+            evaluate(task, train(task, config).model_uri)
+    return path
+
+
+@pytest.fixture
+def store(empty_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """An empty tracking store, which MLflow is set to."""
+    return use_store(monkeypatch, Path(shutil.copy(empty_database, tmp_path / "mlflow.db")))
+
+
+@pytest.fixture
+def trained_store(trained_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """A copy of the store with trained models, which MLflow is set to."""
+    return use_store(monkeypatch, Path(shutil.copy(trained_database, tmp_path / "mlflow.db")))
+
+
+@pytest.fixture
+def step(tmp_path: Path) -> Step:
+    """Runs a step as a user does: `step("train", "--task", "digits")`, from another folder than the project's."""
+
+    def run(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", f"steps.{name}", *arguments],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+def use_store(patch: pytest.MonkeyPatch, database: Path) -> MlflowClient:
+    uri = f"sqlite:///{database}"
+    patch.setenv("MLFLOW_TRACKING_URI", uri)
+    mlflow.set_tracking_uri(uri)
+    return MlflowClient()

@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from registry.ledger import ALIAS, LEDGER_TAG, ConflictError, Kind, Ledger, Move, earlier_champions, rolled_back
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NAME = "made"
+
+
+@pytest.fixture
+def experiment(store: MlflowClient) -> str:
+    return str(store.create_experiment(NAME))
+
+
+@pytest.fixture
+def ledger(store: MlflowClient, experiment: str) -> Ledger:
+    """The ledger of a registered model with versions 1 to 5."""
+    result = Ledger.open(store, NAME, experiment)
+    for _ in range(5):
+        store.create_model_version(NAME, source="models:/m-00000000000000000000000000000000")
+    return result
+
+
+def promote(ledger: Ledger, version: str) -> Move:
+    return ledger.move(ledger.settle(), "promotion", version, "better", {"difference": 0.1})
+
+
+def chain(*steps: tuple[Kind, str | None]) -> list[Move]:
+    moves: list[Move] = []
+    for kind, after in steps:
+        moves.append(Move(len(moves) + 1, kind, moves[-1].after if moves else None, after, ""))
+    return moves
+
+
+def test_a_move_sets_the_alias_and_is_kept(ledger: Ledger, store: MlflowClient) -> None:
+    promote(ledger, "1")
+    promote(ledger, "3")
+    assert store.get_model_version_by_alias(NAME, ALIAS).version in (3, "3")
+    first, second = ledger.settle()
+    assert (first.number, first.kind, first.before, first.after, first.why) == (1, "promotion", None, "1", "better")
+    assert (second.number, second.before, second.after, second.figures) == (2, "1", "3", {"difference": 0.1})
+
+
+def test_it_is_found_again(ledger: Ledger, store: MlflowClient, experiment: str) -> None:
+    promote(ledger, "2")
+    again = Ledger.open(store, NAME, experiment)
+    assert again.run_id == ledger.run_id
+    assert [move.after for move in again.moves()] == ["2"]
+
+
+def test_the_history_can_be_read_on_the_runs_page(ledger: Ledger, store: MlflowClient) -> None:
+    promote(ledger, "1")
+    note = store.get_run(ledger.run_id).data.tags["mlflow.note.content"]
+    assert "| 1 | " in note
+    assert "| promotion | — | 1 | better |" in note
+
+
+def test_a_move_from_a_stale_view_is_a_conflict_and_changes_nothing(ledger: Ledger) -> None:
+    stale = ledger.settle()
+    promote(ledger, "1")
+    with pytest.raises(ConflictError):
+        ledger.move(stale, "promotion", "2", "better", {})
+    assert ledger.champion() == "1"
+    assert len(ledger.moves()) == 1
+
+
+def test_a_decided_move_is_completed_by_whoever_comes_next(ledger: Ledger) -> None:
+    promote(ledger, "1")
+    ledger._append(Move(2, "promotion", "1", "2", "the process died here"))
+    assert ledger.champion() == "1"
+    assert [move.after for move in ledger.settle()] == ["1", "2"]
+    assert ledger.champion() == "2"
+
+
+def test_a_slow_process_does_not_set_the_alias_back(ledger: Ledger) -> None:
+    promote(ledger, "1")
+    slow = Move(2, "promotion", "1", "2", "decided, then the process slept")
+    ledger._append(slow)
+    promote(ledger, "3")
+    ledger._apply(slow)
+    assert ledger.champion() == "3"
+
+
+def test_an_alias_set_by_hand_is_respected_and_noted(ledger: Ledger, store: MlflowClient) -> None:
+    promote(ledger, "1")
+    store.set_registered_model_alias(NAME, ALIAS, "4")
+    moves = ledger.settle()
+    assert [(move.kind, move.before, move.after) for move in moves] == [
+        ("promotion", None, "1"),
+        ("by hand", "1", "4"),
+    ]
+    assert ledger.champion() == "4"
+    assert ledger.settle() == moves
+
+
+def test_an_alias_removed_by_hand_is_noted(ledger: Ledger, store: MlflowClient) -> None:
+    promote(ledger, "1")
+    store.delete_registered_model_alias(NAME, ALIAS)
+    assert ledger.settle()[-1].after is None
+    promote(ledger, "2")
+    assert ledger.champion() == "2"
+
+
+def test_a_model_registered_before_there_was_a_ledger(store: MlflowClient, experiment: str) -> None:
+    store.create_registered_model(NAME)
+    store.create_model_version(NAME, source="models:/m-00000000000000000000000000000000")
+    store.set_registered_model_alias(NAME, ALIAS, "1")
+    ledger = Ledger.open(store, NAME, experiment)
+    assert [(move.kind, move.after) for move in ledger.settle()] == [("by hand", "1")]
+
+
+def test_a_deleted_ledger_run_is_restored(ledger: Ledger, store: MlflowClient, experiment: str) -> None:
+    promote(ledger, "1")
+    store.delete_run(ledger.run_id)
+    again = Ledger.open(store, NAME, experiment)
+    promote(again, "2")
+    assert [move.after for move in again.moves()] == ["1", "2"]
+
+
+def test_a_ledger_run_that_is_gone_for_good_is_replaced(ledger: Ledger, store: MlflowClient, experiment: str) -> None:
+    promote(ledger, "1")
+    store.set_registered_model_tag(NAME, LEDGER_TAG, "0" * 32)
+    again = Ledger.open(store, NAME, experiment)
+    assert again.run_id != ledger.run_id
+    assert [(move.kind, move.after) for move in again.settle()] == [("by hand", "1")]
+
+
+def test_two_rollbacks_lead_two_promotions_back() -> None:
+    moves = chain(("promotion", "1"), ("promotion", "2"), ("promotion", "3"))
+    assert earlier_champions(moves) == ["2", "1"]
+    moves = chain(*((m.kind, m.after) for m in moves), ("rollback", "2"))
+    assert earlier_champions(moves) == ["1"]
+    moves = chain(*((m.kind, m.after) for m in moves), ("rollback", "1"))
+    assert earlier_champions(moves) == []
+    assert rolled_back(moves) == {"2", "3"}
+
+
+def test_a_promotion_after_a_rollback_goes_on_from_there() -> None:
+    moves = chain(("promotion", "1"), ("promotion", "2"), ("rollback", "1"), ("promotion", "3"))
+    assert earlier_champions(moves) == ["1"]
+    assert rolled_back(moves) == {"2"}
+
+
+def test_a_version_that_is_promoted_again_is_no_longer_rolled_back() -> None:
+    moves = chain(("promotion", "1"), ("promotion", "2"), ("rollback", "1"), ("promotion", "2"))
+    assert rolled_back(moves) == set()
+    assert earlier_champions(moves) == ["1"]
+
+
+def test_after_the_alias_was_removed_the_last_champion_is_an_earlier_one() -> None:
+    assert earlier_champions(chain(("promotion", "1"), ("promotion", "2"), ("by hand", None))) == ["2", "1"]
+    assert earlier_champions([]) == []
+
+
+def test_eight_at_once_make_eight_moves(ledger: Ledger, store: MlflowClient, experiment: str, tmp_path: Path) -> None:
+    """Each process wants to move the alias once, and decides anew whenever another was faster."""
+    script = tmp_path / "mover.py"
+    script.write_text(
+        f"""
+import sys
+from mlflow import MlflowClient
+from registry.ledger import ConflictError, Ledger
+ledger = Ledger.open(MlflowClient(), {NAME!r}, {experiment!r})
+print("ready", flush=True)
+sys.stdin.readline()
+while True:
+    try:
+        ledger.move(ledger.settle(), "promotion", sys.argv[1], "process " + sys.argv[2], {{}})
+        break
+    except ConflictError:
+        continue
+"""
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, script, str(1 + number % 5), str(number)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(8)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.wait(timeout=90) for process in processes] == [0] * 8
+    for process in processes:
+        process.communicate()
+
+    moves = ledger.moves()
+    assert [move.number for move in moves] == list(range(1, 9))
+    assert sorted(move.why for move in moves) == [f"process {number}" for number in range(8)]
+    assert [move.before for move in moves] == [None, *(move.after for move in moves[:-1])]
+    assert ledger.champion() == moves[-1].after
+    assert ledger.settle() == moves

@@ -1,0 +1,166 @@
+"""What the served file accepts and refuses, on graphs small enough to know the answer."""
+
+from __future__ import annotations
+
+import base64
+import io
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from mlflow.exceptions import MlflowException
+from onnx import TensorProto, helper
+from PIL import Image
+
+from serving import model as served_file
+from serving.model import OnnxModel
+
+HEIGHT, WIDTH = 2, 3
+PIXELS = np.array([[0, 1, 2], [253, 254, 255]], np.uint8)
+
+
+def graph(path: Path, element: int, shape: tuple[int, ...]) -> Path:
+    """A graph that casts its input to float32 and doubles it."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Add", ["f", "f"], ["y"]),
+    ]
+    value = helper.make_tensor_value_info("x", element, ["n", *shape])
+    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", *shape])
+    made = helper.make_model(
+        helper.make_graph(nodes, "double", [value], [result]), opset_imports=[helper.make_opsetid("", 17)]
+    )
+    made.ir_version = 8
+    onnx.save(made, path)
+    return path
+
+
+def loaded(path: Path) -> OnnxModel:
+    model = OnnxModel()
+    model.load_context(SimpleNamespace(artifacts={"onnx": str(path)}))
+    return model
+
+
+@pytest.fixture
+def grey(tmp_path: Path) -> OnnxModel:
+    return loaded(graph(tmp_path / "grey.onnx", TensorProto.UINT8, (HEIGHT, WIDTH)))
+
+
+@pytest.fixture
+def rgb(tmp_path: Path) -> OnnxModel:
+    return loaded(graph(tmp_path / "rgb.onnx", TensorProto.UINT8, (HEIGHT, WIDTH, 3)))
+
+
+@pytest.fixture
+def series(tmp_path: Path) -> OnnxModel:
+    return loaded(graph(tmp_path / "series.onnx", TensorProto.FLOAT, (4,)))
+
+
+def encoded(pixels: np.ndarray, **options: Any) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, **({"format": "PNG"} | options))
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def raw(array: np.ndarray) -> str:
+    return base64.b64encode(array.tobytes()).decode()
+
+
+@pytest.mark.parametrize(
+    "item",
+    [PIXELS, PIXELS.tolist(), PIXELS.astype(float).tolist(), raw(PIXELS), encoded(PIXELS)],
+    ids=["array", "integers", "whole floats", "raw", "png"],
+)
+def test_every_form_of_an_item_means_the_same(grey: OnnxModel, item: Any) -> None:
+    np.testing.assert_array_equal(grey.predict(None, [item]), [2.0 * PIXELS])
+
+
+def test_forms_can_be_mixed_in_a_batch(grey: OnnxModel) -> None:
+    outputs = grey.predict(None, [PIXELS.tolist(), raw(PIXELS), encoded(PIXELS)])
+    np.testing.assert_array_equal(outputs, np.stack([2.0 * PIXELS] * 3))
+
+
+def test_a_jpeg_and_a_coloured_png_are_brought_to_grey(grey: OnnxModel) -> None:
+    flat = np.full((HEIGHT, WIDTH), 128, np.uint8)
+    np.testing.assert_array_equal(grey.predict(None, [encoded(flat, format="JPEG")]), [2.0 * flat])
+    np.testing.assert_array_equal(grey.predict(None, [encoded(np.dstack([flat] * 3))]), [2.0 * flat])
+
+
+def test_a_grey_png_is_brought_to_colour(rgb: OnnxModel) -> None:
+    np.testing.assert_array_equal(rgb.predict(None, [encoded(PIXELS)]), [2.0 * np.dstack([PIXELS] * 3)])
+
+
+@pytest.mark.parametrize("form", [np.asarray, np.ndarray.tolist, raw], ids=["array", "list", "raw"])
+def test_series_are_floats(series: OnnxModel, form: Callable[[np.ndarray], Any]) -> None:
+    values = np.array([0.5, -1.0, 2.25, 3.0], np.float32)
+    np.testing.assert_array_equal(series.predict(None, [form(values)]), [2 * values])
+
+
+def test_whole_numbers_are_floats_too(series: OnnxModel) -> None:
+    np.testing.assert_array_equal(series.predict(None, [[1, 2, 3, 4]]), [[2.0, 4.0, 6.0, 8.0]])
+
+
+PNG_BOMB = encoded(np.zeros((5000, 5000), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ([], "expected at least one item, received none"),
+        ([[[1, 2], [3, 4]]], r"expected an item of shape \(2, 3\), received \(2, 2\)"),
+        ([PIXELS.tolist()[0]], r"expected an item of shape \(2, 3\), received \(3,\)"),
+        ([7], r"expected an item of shape \(2, 3\), received \(\)"),
+        ([[[1, 2, 3], [4, 5]]], r"expected an item of shape \(2, 3\), received a ragged list"),
+        ([[[1, 2, 3], [4, 5, 256]]], "expected whole numbers from 0 to 255"),
+        ([[[1, 2, 3], [4, 5, -1]]], "expected whole numbers from 0 to 255"),
+        ([[[1, 2, 3], [4, 5, 0.5]]], "expected whole numbers from 0 to 255"),
+        ([[[1, 2, 3], [4, 5, float("nan")]]], "expected whole numbers from 0 to 255"),
+        ([[[1, 2, 3], [4, 5, float("inf")]]], "expected whole numbers from 0 to 255"),
+        ([[[1, 2, 3], [4, 5, 10**30]]], "expected numbers only"),
+        ([[[1, 2, 3], [4, 5, "6"]]], "expected numbers only"),
+        ([[[1, 2, 3], [4, 5, None]]], "expected numbers only"),
+        ([[[True, True, True], [True, True, True]]], "expected numbers only"),
+        ([{"a": 1}], r"expected an item of shape \(2, 3\), received \(\)"),
+        (["not base64!"], "expected a string to be base64"),
+        (["ééé"], "expected a string to be base64"),
+        (["AAAA"], "expected a PNG, a JPEG or 6 bytes of raw values, received 3 bytes"),
+        ([encoded(np.zeros((4, 4), np.uint8))], "expected an image of 3×2 pixels, received 4×4"),
+        ([PNG_BOMB], "expected an image of 3×2 pixels, received 5000×5000"),
+        ([encoded(PIXELS)[:40]], "cannot read the image"),
+        ([base64.b64encode(b"\xff\xd8 no jpeg").decode()], "cannot read the image"),
+    ],
+)
+def test_what_cannot_be_an_item_is_refused(grey: OnnxModel, items: list[Any], message: str) -> None:
+    with pytest.raises(MlflowException, match=message) as caught:
+        grey.predict(None, items)
+    assert caught.value.error_code == "BAD_REQUEST"  # MLflow makes that a 400
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300])
+def test_a_series_must_be_finite(series: OnnxModel, value: float) -> None:
+    with pytest.raises(MlflowException, match="expected finite numbers only"):
+        series.predict(None, [[1.0, 2.0, 3.0, value]])
+
+
+def test_an_answer_that_is_not_finite_is_not_given(series: OnnxModel) -> None:
+    with pytest.raises(MlflowException, match="the model has no finite answer"):
+        series.predict(None, [[3e38, 0.0, 0.0, 0.0]])
+
+
+def test_the_file_stands_alone() -> None:
+    """It must run where neither this project nor TensorFlow is installed."""
+    code = (
+        "import runpy, sys\n"
+        f"runpy.run_path({served_file.__file__!r})\n"
+        "loaded = {name.split('.')[0] for name in sys.modules}\n"
+        "needless = {'tasks', 'steps', 'registry', 'serving', 'tensorflow', 'keras'} & loaded\n"
+        "assert not needless, needless"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from serving.package import GOLDEN_REQUESTS, package, weights_digest
+from tasks.contract import Split, get_task
+
+
+@pytest.fixture(scope="module")
+def validation() -> Split:
+    return get_task("digits").load("validation")
+
+
+@pytest.fixture(scope="module")
+def model() -> keras.Model:
+    task = get_task("digits")
+    keras.utils.set_random_seed(1)
+    return task.build(task.configure())
+
+
+def test_golden_answers_are_those_of_the_keras_model(model: keras.Model, validation: Split, tmp_path: Path) -> None:
+    package(get_task("digits"), model, validation, tmp_path)
+    golden = json.loads((tmp_path / "golden.json").read_text())
+    numbers, strings = golden["requests"]
+    inputs = np.array(numbers["body"]["inputs"], np.uint8)
+    decoded = [np.frombuffer(base64.b64decode(text), np.uint8).reshape(8, 8) for text in strings["body"]["inputs"]]
+    assert len(inputs) == GOLDEN_REQUESTS
+    np.testing.assert_array_equal(np.stack(decoded), inputs)
+    np.testing.assert_allclose(numbers["predictions"], model.predict(inputs, verbose=0), atol=1e-6)
+    assert strings["predictions"] == numbers["predictions"]
+
+
+def test_the_profile_tells_what_went_in_and_came_out(model: keras.Model, validation: Split, tmp_path: Path) -> None:
+    packaged = package(get_task("digits"), model, validation, tmp_path)
+    profile = json.loads((tmp_path / "profile.json").read_text())
+    means = validation.inputs.mean(axis=(1, 2))
+    assert profile["examples"] == len(validation) == sum(profile["predicted"].values())
+    assert profile["input_mean_deciles"][0] == pytest.approx(means.min(), abs=1e-4)
+    assert profile["input_mean_deciles"][-1] == pytest.approx(means.max(), abs=1e-4)
+    assert profile["predicted"]["3"] == np.sum(packaged.outputs.argmax(axis=1) == 3)
+
+
+def test_the_keras_file_can_be_trained_on(model: keras.Model, validation: Split, tmp_path: Path) -> None:
+    packaged = package(get_task("digits"), model, validation, tmp_path)
+    loaded = keras.models.load_model(packaged.artifacts["keras"])
+    assert weights_digest(loaded) == weights_digest(model)
+    loaded.fit(validation.inputs, validation.targets, epochs=1, verbose=0)
+    assert weights_digest(loaded) != weights_digest(model)
+
+
+def test_the_digest_sees_a_single_weight(model: keras.Model) -> None:
+    before = weights_digest(model)
+    weights = model.get_weights()
+    weights[-1][0] += 1e-6
+    other = keras.models.clone_model(model)
+    other.set_weights(weights)
+    assert weights_digest(other) != before
+    weights[-1][0] = model.get_weights()[-1][0]
+    other.set_weights(weights)
+    assert weights_digest(other) == before

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import keras
+import mlflow
+import psutil
+import pytest
+
+from serving.package import MODEL_CODE, REQUIREMENTS, package
+from serving.rehearsal import RehearsalError, rehearse, scoring_server
+from tasks.contract import get_task
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model as it is registered."""
+    task = get_task("digits")
+    keras.utils.set_random_seed(1)
+    folder = tmp_path_factory.mktemp("saved")
+    packaged = package(task, task.build(task.configure()), task.load("validation"), folder)
+    mlflow.pyfunc.save_model(
+        folder / "model",
+        python_model=str(MODEL_CODE),
+        artifacts=packaged.artifacts,
+        pip_requirements=list(REQUIREMENTS),
+    )
+    return folder / "model"
+
+
+@pytest.fixture
+def model(saved: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(saved, tmp_path / "model"))
+
+
+def edit_golden(model: Path, **values: object) -> None:
+    path = model / "artifacts" / "golden.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_a_sound_model_passes_and_its_server_is_gone_afterwards(model: Path) -> None:
+    rehearsal = rehearse(model)
+    assert rehearsal.requests == 2
+    assert rehearsal.parity < 1e-5
+    assert 0 < rehearsal.ready_seconds < 60
+    assert not [process for process in psutil.Process().children(recursive=True) if "uvicorn" in process.cmdline()]
+
+
+def test_wrong_answers_fail(model: Path) -> None:
+    golden = json.loads((model / "artifacts" / "golden.json").read_text())
+    golden["requests"][1]["predictions"][0][0] += 0.1
+    edit_golden(model, requests=golden["requests"])
+    with pytest.raises(RehearsalError, match=r"differ from the golden ones by 0\.1, at most 0\.0001 is allowed"):
+        rehearse(model)
+
+
+def test_a_refused_golden_request_fails(model: Path) -> None:
+    edit_golden(model, requests=[{"body": {"inputs": [[1, 2, 3]]}, "predictions": [[1.0]]}])
+    with pytest.raises(RehearsalError, match=r"a golden request got HTTP 400: .*expected an item of shape \(8, 8\)"):
+        rehearse(model)
+
+
+def test_a_model_that_does_not_load_fails_with_its_last_words(model: Path) -> None:
+    (model / "artifacts" / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(RehearsalError, match="the scoring server ended with exit code 1; its last words: "):
+        rehearse(model)
+
+
+def test_no_golden_requests_no_rehearsal(model: Path) -> None:
+    (model / "artifacts" / "golden.json").unlink()
+    with pytest.raises(RehearsalError, match="it has no readable golden requests"):
+        rehearse(model)
+
+
+def test_the_server_ends_also_when_its_user_fails(model: Path) -> None:
+    with pytest.raises(ZeroDivisionError), scoring_server(model):
+        raise ZeroDivisionError
+    assert not [process for process in psutil.Process().children(recursive=True) if "uvicorn" in process.cmdline()]

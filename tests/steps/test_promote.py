@@ -1,0 +1,253 @@
+"""Promotion and rollback on real models of digits. One test rehearses for real, the others take it as passed."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from registry import candidates
+from registry.candidates import Candidate, models_of
+from registry.ledger import ALIAS, Ledger
+from serving.rehearsal import Rehearsal, RehearsalError
+from steps import promote as promotion
+from steps.evaluate import evaluate
+from steps.main import lifecycle
+from steps.promote import promote
+from steps.rollback import rollback
+from steps.train import train
+from tasks.contract import UserError, get_task
+
+TASK = get_task("digits")
+NOTE = "mlflow.note.content"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promotion, "rehearse", lambda path: Rehearsal(ready_seconds=1.0, parity=0.0, requests=2))
+
+
+def trained(client: MlflowClient) -> tuple[Candidate, Candidate, Candidate]:
+    """Good, better on validation, linear."""
+    linear, better, good = models_of(client, TASK)[-3:]
+    assert good.metrics["val_accuracy"] < better.metrics["val_accuracy"]
+    assert linear.metrics["val_accuracy"] < better.metrics["val_accuracy"]
+    return good, better, linear
+
+
+def champion(client: MlflowClient) -> str:
+    return candidates.model_id_of(client.get_model_version_by_alias("digits", ALIAS))
+
+
+def ledger(client: MlflowClient) -> Ledger:
+    experiment = client.get_experiment_by_name("digits")
+    assert experiment is not None
+    return Ledger.open(client, "digits", experiment.experiment_id)
+
+
+def last_run(client: MlflowClient, step: str) -> mlflow.entities.Run:
+    experiment = client.get_experiment_by_name("digits")
+    assert experiment is not None
+    return client.search_runs([experiment.experiment_id], f"tags.step = '{step}'", max_results=1)[0]
+
+
+def test_the_first_promotion_rehearses_and_sets_the_alias(
+    trained_store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, better, _ = trained(trained_store)
+    assert promote(TASK, "best")
+    assert champion(trained_store) == better.model_id
+    version = trained_store.get_model_version_by_alias("digits", ALIAS)
+    blessing = json.loads(version.tags["rehearsal"])
+    assert blessing["requests"] == 2
+    assert blessing["parity"] < 1e-5
+    assert "There is no champion to compare with" in version.tags["gate"]
+    assert "is the new champion. There is no champion to compare with" in capsys.readouterr().out
+    served = mlflow.pyfunc.load_model(f"models:/digits@{ALIAS}")
+    test = TASK.load("test")
+    assert np.mean(served.predict(test.inputs.tolist()).argmax(axis=1) == test.targets) > 0.9
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_best_on_validation_is_taken_and_stays(
+    trained_store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, better, _ = trained(trained_store)
+    assert promote(TASK, "best")
+    assert champion(trained_store) == better.model_id
+    assert not promote(TASK, "best")
+    assert "is the champion already; nothing to do." in capsys.readouterr().out
+    assert len(ledger(trained_store).moves()) == 1
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_worse_candidate_is_refused_with_the_numbers(
+    trained_store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, better, linear = trained(trained_store)
+    promote(TASK, better.uri)
+    assert not promote(TASK, linear.uri)
+    assert champion(trained_store) == better.model_id
+    words = capsys.readouterr().out
+    assert "linear, seed 1" in words
+    assert "was not promoted." in words
+    run = last_run(trained_store, "promote")
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["gate_difference"] < 0
+    assert "was not promoted." in run.data.tags[NOTE]
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_same_weights_again_are_no_new_champion(
+    trained_store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, _, _ = trained(trained_store)
+    promote(TASK, good.uri)
+    again = train(TASK, TASK.configure(epochs=6, learning_rate=5e-3))
+    evaluate(TASK, again.model_uri)
+    assert not promote(TASK, again.model_uri)
+    assert "is the champion already" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_was_never_evaluated_is_refused(store: MlflowClient) -> None:
+    model = train(TASK, TASK.configure("linear", epochs=1)).model_uri
+    with pytest.raises(UserError, match=r"was never evaluated. Run: mlflow run . -e evaluate -P model_uri=models:/m-"):
+        promote(TASK, model)
+    with pytest.raises(UserError, match="digits has no evaluated candidate"):
+        promote(TASK, "best")
+
+
+def test_a_broken_candidate_raises_and_the_version_says_why(
+    trained_store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: object) -> Rehearsal:
+        raise RehearsalError("its answers differ")
+
+    good, better, _ = trained(trained_store)
+    with monkeypatch.context() as patch:
+        patch.setattr(promotion, "rehearse", lambda path: Rehearsal(1.0, 0.0, 2))
+        promote(TASK, good.uri)
+    monkeypatch.setattr(promotion, "rehearse", broken)
+    with pytest.raises(RehearsalError):
+        promote(TASK, better.uri)
+    assert champion(trained_store) == good.model_id
+    assert trained_store.get_model_version("digits", "2").tags["rehearsal"] == "failed: its answers differ"
+    assert last_run(trained_store, "promote").info.status == "FAILED"
+
+
+@pytest.mark.usefixtures("quick")
+def test_rollback_goes_back_and_best_leaves_out_what_was_rolled_back(
+    trained_store: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, better, _ = trained(trained_store)
+    promote(TASK, good.uri)
+    promote(TASK, better.uri)
+    assert champion(trained_store) == better.model_id
+    assert rollback(TASK) == "1"
+    assert champion(trained_store) == good.model_id
+    with caplog.at_level(logging.INFO):
+        assert not promote(TASK, "best")
+    assert champion(trained_store) == good.model_id
+    assert "Left out, because they were rolled back: versions 2." in caplog.text
+    assert promote(TASK, better.uri)  # named, it may come back
+    assert champion(trained_store) == better.model_id
+    assert [move.kind for move in ledger(trained_store).moves()] == ["promotion", "promotion", "rollback", "promotion"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_rollback_without_an_earlier_champion_says_so(trained_store: MlflowClient) -> None:
+    good, _, _ = trained(trained_store)
+    with pytest.raises(UserError, match="digits has no earlier champion to roll back to"):
+        rollback(TASK)
+    promote(TASK, good.uri)
+    with pytest.raises(UserError, match="digits has no earlier champion to roll back to"):
+        rollback(TASK)
+    assert champion(trained_store) == good.model_id
+
+
+@pytest.mark.usefixtures("quick")
+def test_rollback_passes_over_a_version_that_is_gone(
+    trained_store: MlflowClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, better, linear = trained(trained_store)
+    record = ledger(trained_store)
+    for candidate in (good, linear, better):
+        version = candidates.register(trained_store, TASK, candidate)
+        record.move(record.settle(), "promotion", str(version.version), "made up", {})
+    trained_store.delete_model_version("digits", "2")
+    assert rollback(TASK) == "1"
+    assert "Version 2 is passed over" in caplog.text
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_deleted_champion_run_is_said_and_does_not_hinder(
+    trained_store: MlflowClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, better, _ = trained(trained_store)
+    promote(TASK, good.uri)
+    trained_store.delete_run(good.run_id)
+    assert good.evaluation_run is not None
+    trained_store.delete_run(good.evaluation_run)
+    assert promote(TASK, better.uri)
+    assert f"The run {good.run_id} that trained the champion, version 1, was deleted." in caplog.text
+    trained_store.delete_run(better.run_id)
+    assert rollback(TASK) == "1"
+    assert f"The run {better.run_id} that trained the champion, version 2, was deleted." in caplog.text
+    assert champion(trained_store) == good.model_id
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_evaluation_that_is_gone_for_good_is_made_anew(
+    trained_store: MlflowClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, better, _ = trained(trained_store)
+    promote(TASK, good.uri)
+    trained_store.set_logged_model_tags(good.model_id, {candidates.EVALUATION_TAG: "0" * 32})
+    with caplog.at_level(logging.INFO):
+        assert promote(TASK, better.uri)
+    assert f"The evaluation of {good.uri} is gone; it is evaluated anew." in caplog.text
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_champion_whose_model_is_gone_can_be_replaced(
+    trained_store: MlflowClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, better, _ = trained(trained_store)
+    promote(TASK, good.uri)
+    trained_store.delete_logged_model(good.model_id)
+    assert promote(TASK, better.uri)
+    assert "The champion, version 1, cannot be compared with: " in caplog.text
+    assert champion(trained_store) == better.model_id
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_candidate_has_one_version(trained_store: MlflowClient) -> None:
+    good, better, linear = trained(trained_store)
+    promote(TASK, better.uri)
+    for _ in range(2):
+        promote(TASK, linear.uri)
+        promote(TASK, good.uri)
+    versions = trained_store.search_model_versions("name = 'digits'")
+    assert sorted(candidates.model_id_of(version) for version in versions) == sorted(
+        candidate.model_id for candidate in (good, better, linear)
+    )
+
+
+@pytest.mark.usefixtures("quick")
+def test_main_trains_evaluates_and_promotes_as_children_of_one_run(store: MlflowClient) -> None:
+    lifecycle(TASK, TASK.configure(epochs=6, learning_rate=5e-3))
+    experiment = store.get_experiment_by_name("digits")
+    assert experiment is not None
+    runs = {run.data.tags["step"]: run for run in store.search_runs([experiment.experiment_id])}
+    assert set(runs) == {"main", "train", "evaluate", "promote", "ledger"}
+    parents = {step: run.data.tags.get("mlflow.parentRunId") for step, run in runs.items()}
+    parent = runs["main"].info.run_id
+    assert parents == {"main": None, "train": parent, "evaluate": parent, "promote": parent, "ledger": None}
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    assert "The champion changed." in runs["main"].data.tags[NOTE]
+    assert store.get_model_version_by_alias("digits", ALIAS)

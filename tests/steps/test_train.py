@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from serving.package import REQUIREMENTS
+from steps.train import find_interrupted, train
+from tasks.contract import UserError, get_task
+from tests.conftest import ROOT, Step
+
+NOTE = "mlflow.note.content"
+
+
+@pytest.fixture(scope="module")
+def run(trained_database: Path) -> Run:
+    """The first train run of the shared store."""
+    client = MlflowClient(f"sqlite:///{trained_database}")
+    return train_runs(client)[-1]
+
+
+def train_runs(client: MlflowClient, task: str = "digits") -> list[Run]:
+    """Newest first."""
+    experiment = client.get_experiment_by_name(task)
+    assert experiment is not None
+    return list(client.search_runs([experiment.experiment_id], "tags.step = 'train'"))
+
+
+def files(client: MlflowClient, run: Run, folder: str) -> set[str]:
+    return {Path(file.path).name for file in client.list_artifacts(run.info.run_id, folder)}
+
+
+def test_curves_are_there_for_every_epoch(trained_store: MlflowClient, run: Run) -> None:
+    for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "epoch_seconds"):
+        points = trained_store.get_metric_history(run.info.run_id, name)
+        assert sorted({point.step for point in points}) == [1, 2, 3, 4, 5, 6]
+        assert all(np.isfinite(point.value) for point in points)
+
+
+def test_what_produced_the_run_is_recorded(trained_store: MlflowClient, run: Run) -> None:
+    task = get_task("digits")
+    params, tags = run.data.params, run.data.tags
+    assert params["config.model"] == "dense"
+    assert params["config.epochs"] == "6"
+    assert params["config.learning_rate"] == "0.005"
+    assert params["data.train_digest"] == task.load("train").digest
+    assert params["data.validation_digest"] == task.load("validation").digest
+    assert "data.test_digest" not in params
+    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    assert tags["git.commit"] == (commit.stdout.strip() or "unknown")
+    assert tags["git.dirty"] in ("true", "false", "unknown")
+    assert ("git.diff" in files(trained_store, run, "code")) == (tags["git.dirty"] == "true")
+    environment = json.loads(mlflow.artifacts.load_text(f"{run.info.artifact_uri}/code/environment.json"))
+    assert environment["packages"]["mlflow"] == mlflow.__version__
+    assert run.inputs is not None
+    assert {entry.dataset.name for entry in run.inputs.dataset_inputs} == {"digits-train", "digits-validation"}
+
+
+def test_a_person_finds_name_description_and_pictures(trained_store: MlflowClient, run: Run) -> None:
+    assert run.info.run_name == "dense, seed 1"
+    assert "**val_accuracy 0." in run.data.tags[NOTE]
+    expected = {"curves.png", "confusion_matrix.png", "misclassified.png", "recall_by_class.png", "reliability.png"}
+    assert files(trained_store, run, "figures") == expected
+
+
+def test_checkpoints_do_not_stay(trained_store: MlflowClient, run: Run) -> None:
+    assert files(trained_store, run, "checkpoint") == set()
+
+
+def test_the_logged_model_is_what_ships(trained_store: MlflowClient, run: Run) -> None:
+    assert run.outputs is not None
+    (output,) = run.outputs.model_outputs
+    folder = Path(mlflow.artifacts.download_artifacts(f"models:/{output.model_id}"))
+    assert {path.name for path in (folder / "artifacts").iterdir()} == {
+        "model.onnx",
+        "model.keras",
+        "golden.json",
+        "profile.json",
+    }
+    assert set((folder / "requirements.txt").read_text().split()) == set(REQUIREMENTS)
+    model = trained_store.get_logged_model(output.model_id)
+    assert model.tags["task"] == "digits"
+    assert model.tags["weights_digest"] == run.data.tags["weights_digest"]
+    assert {metric.key for metric in model.metrics or []} >= {"val_accuracy", "val_loss", "onnx_max_abs_diff"}
+    assert run.data.metrics["onnx_max_abs_diff"] < 1e-5
+
+
+def test_the_same_configuration_gives_the_same_weights(trained_store: MlflowClient, run: Run) -> None:
+    task = get_task("digits")
+    again = train(task, task.configure(epochs=6, learning_rate=5e-3))
+    assert trained_store.get_run(again.run_id).data.tags["weights_digest"] == run.data.tags["weights_digest"]
+
+
+def test_a_diverging_run_fails_with_the_reason(store: MlflowClient) -> None:
+    task = get_task("digits")
+    with pytest.raises(UserError, match=r"Training diverged: the loss of epoch \d+ is (nan|inf). Try a lower learning"):
+        train(task, task.configure("linear", epochs=3, learning_rate=1e38))
+    (failed,) = train_runs(store)
+    assert failed.info.status == "FAILED"
+    assert "Training diverged" in failed.data.tags[NOTE]
+
+
+def started(store: MlflowClient, tmp_path: Path, *arguments: str) -> tuple[subprocess.Popen[bytes], Run]:
+    """A training process of digits that is past its second epoch, and its run."""
+    command = [sys.executable, "-m", "steps.train", "--task", "digits", "--epochs", "400", "--seed", "7", *arguments]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert process.poll() is None
+        if store.get_experiment_by_name("digits") and (runs := train_runs(store)):
+            checkpoint = runs[0].data.tags.get("checkpoint", "0:")
+            if int(checkpoint.split(":")[0]) >= 2:
+                return process, runs[0]
+        time.sleep(0.05)
+    process.kill()
+    raise AssertionError("no second epoch within 60 s")
+
+
+def test_killed_and_resumed_gets_the_weights_of_a_run_that_was_not(
+    step: Step, store: MlflowClient, tmp_path: Path
+) -> None:
+    process, killed = started(store, tmp_path)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert store.get_run(killed.info.run_id).info.status == "RUNNING"  # nobody was left to say otherwise
+
+    result = step("train", "--task", "digits", "--resume", killed.info.run_id)
+    assert result.returncode == 0, result.stderr
+    task = get_task("digits")
+    whole = train(task, task.configure(epochs=400, seed=7))
+    uninterrupted, resumed = train_runs(store)[:2]
+    assert uninterrupted.info.run_id == whole.run_id
+    assert resumed.data.tags["weights_digest"] == uninterrupted.data.tags["weights_digest"]
+    assert resumed.data.tags["resumed_from"] == killed.info.run_id
+    assert store.get_run(killed.info.run_id).info.status == "KILLED"
+    curves = [store.get_metric_history(run.info.run_id, "train_loss") for run in (uninterrupted, resumed)]
+    values = [{point.step: point.value for point in points} for points in curves]
+    assert len(values[1]) == 400
+    assert values[0] == values[1]
+    assert store.get_run(killed.info.run_id).data.tags["resumed_by"] == resumed.info.run_id
+
+
+def test_ctrl_c_ends_the_run_killed(store: MlflowClient, tmp_path: Path) -> None:
+    process, run = started(store, tmp_path)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=30) == 130
+    ended = store.get_run(run.info.run_id)
+    assert ended.info.status == "KILLED"
+    assert "**Did not finish:** interrupted" in ended.data.tags[NOTE]
+
+
+def test_what_cannot_be_resumed_is_refused(trained_store: MlflowClient, run: Run) -> None:
+    task = get_task("digits")
+    with pytest.raises(UserError, match="has finished, there is nothing to resume"):
+        find_interrupted(trained_store, task, run.info.run_id)
+    with pytest.raises(UserError, match="Expected a train run of mnist to resume"):
+        find_interrupted(trained_store, get_task("mnist"), run.info.run_id)
+    early = trained_store.create_run(run.info.experiment_id, tags={"step": "train", "task": "digits"})
+    with pytest.raises(UserError, match="has no checkpoint: it stopped before its first epoch ended"):
+        find_interrupted(trained_store, task, early.info.run_id)

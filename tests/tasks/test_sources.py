@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import os
+import socket
+import stat
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tasks import sources
+from tasks.contract import UserError
+from tasks.sources import SourceError, cache_folder, data_dir, fetch, pypi_wheel
+
+ARRAYS = {"images": np.arange(12, dtype=np.uint8).reshape(3, 4), "labels": np.array([0, 1, 2], np.uint8)}
+DIGESTS = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in ARRAYS.items()}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("DL_LIFECYCLE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "made.npz"
+
+
+def good() -> dict[str, np.ndarray]:
+    return dict(ARRAYS)
+
+
+def altered() -> dict[str, np.ndarray]:
+    return ARRAYS | {"images": ARRAYS["images"] + 1}
+
+
+def unreachable() -> dict[str, np.ndarray]:
+    raise SourceError("no route to host")
+
+
+def must_not_be_read() -> dict[str, np.ndarray]:
+    raise AssertionError("an earlier source had the data")
+
+
+def test_sources_are_tried_in_order_and_verified(cache: Path) -> None:
+    order = [("first", unreachable), ("second", altered), ("third", good), ("fourth", must_not_be_read)]
+    received = fetch("made", order, DIGESTS)
+    np.testing.assert_array_equal(received["images"], ARRAYS["images"])
+    assert cache.exists()
+
+
+def test_the_cache_comes_first() -> None:
+    fetch("made", [("good", good)], DIGESTS)
+    received = fetch("made", [("never", must_not_be_read)], DIGESTS)
+    np.testing.assert_array_equal(received["labels"], ARRAYS["labels"])
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "flipped byte", "no archive", "other arrays"])
+def test_a_damaged_cache_is_noticed_said_and_replaced(
+    cache: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fetch("made", [("good", good)], DIGESTS)
+    whole = cache.read_bytes()
+    if damage == "other arrays":
+        np.savez(cache, images=ARRAYS["images"])
+    else:
+        middle = whole.index(ARRAYS["images"].tobytes())
+        cache.write_bytes(
+            {
+                "truncated": whole[: len(whole) // 2],
+                "empty": b"",
+                "flipped byte": whole[:middle] + b"\xff" + whole[middle + 1 :],
+                "no archive": b"<html>not found</html>",
+            }[damage]
+        )
+    with caplog.at_level(logging.WARNING):
+        fetch("made", [("good", good)], DIGESTS)
+    assert "is damaged" in caplog.text
+    assert "will be replaced" in caplog.text
+    fetch("made", [("never", must_not_be_read)], DIGESTS)
+
+
+def test_a_damaged_cache_and_no_source_lists_what_was_tried(cache: Path) -> None:
+    cache.parent.mkdir()
+    cache.write_bytes(b"half")
+    with pytest.raises(UserError) as caught:
+        fetch("made", [("the mirror", unreachable), ("the package", altered)], DIGESTS)
+    message = str(caught.value)
+    assert "cache: " in message
+    assert "the mirror: no route to host" in message
+    assert "the package: images has SHA-256" in message
+    assert "set DATA_DIR" in message
+
+
+def test_a_full_disk_leaves_nothing_half_written(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: Any, **arrays: np.ndarray) -> None:
+        file.write(b"PK half an archive")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(UserError, match=r"No space left on device\. Make room there, or set"):
+        fetch("made", [("good", good)], DIGESTS)
+    assert list(cache.parent.iterdir()) == []
+
+
+def test_a_cache_that_is_no_folder_is_the_users_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DL_LIFECYCLE_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(UserError, match="Cannot write the cache"):
+        fetch("made", [("good", good)], DIGESTS)
+
+
+def test_the_cache_is_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cache_folder() == tmp_path / "cache"
+    monkeypatch.delenv("DL_LIFECYCLE_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+    assert cache_folder() == Path("/xdg/dl-lifecycle")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert cache_folder() == Path("/home/somebody/.cache/dl-lifecycle")
+
+
+def test_data_dir_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATA_DIR", raising=False)
+    with pytest.raises(SourceError, match="not set"):
+        data_dir("made")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    with pytest.raises(SourceError, match=f"no folder {tmp_path}/made"):
+        data_dir("made")
+
+
+def fake_python(folder: Path, script: str) -> str:
+    """An interpreter whose `-m pip download … --dest FOLDER requirement` does what the script says."""
+    path = folder / "python"
+    path.write_text(f'#!/bin/sh\nwhile [ "$1" != --dest ]; do shift; done\ndest=$2\n{script}\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+def test_a_wheel_is_opened_without_being_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "made-1-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("made/data.csv", "1,2\n")
+    monkeypatch.setattr(sys, "executable", fake_python(tmp_path, f'cp {tmp_path}/made-1-py3-none-any.whl "$dest"'))
+    with pypi_wheel("made==1") as opened:
+        assert opened.read("made/data.csv") == b"1,2\n"
+
+
+def test_a_wheel_that_pip_cannot_get_is_a_source_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", fake_python(tmp_path, "echo 'ERROR: No matching distribution' >&2; exit 1"))
+    with pytest.raises(SourceError, match="No matching distribution"), pypi_wheel("made==1"):
+        pass
+
+
+def test_a_hanging_download_is_cut_off() -> None:
+    seen = []
+
+    def look() -> dict[str, np.ndarray]:
+        seen.append(socket.getdefaulttimeout())
+        return good()
+
+    fetch("made", [("look", look)], DIGESTS)
+    assert seen == [sources.NETWORK_TIMEOUT_SECONDS]
+    assert socket.getdefaulttimeout() is None

@@ -1,0 +1,102 @@
+"""Who may import whom. The rooms stay apart, so that each can be read, tested and replaced by itself."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("steps", "registry", "serving", "tasks")
+ALLOWED = {
+    "steps": ("steps", "registry", "serving", "tasks.contract"),
+    "registry": ("registry", "tasks.contract"),
+    "serving": ("serving", "tasks.contract"),
+    "tasks": ("tasks",),
+}
+# What the served file needs of MLflow; none of it talks to a tracking store.
+SERVING_MAY_USE_MLFLOW = ("mlflow.exceptions", "mlflow.models.set_model", "mlflow.protos", "mlflow.pyfunc.model")
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The dotted names that a module imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide what is imported"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def within(name: str, allowed: tuple[str, ...]) -> bool:
+    return any(name == prefix or name.startswith(f"{prefix}.") for prefix in allowed)
+
+
+def breaches(root: Path) -> list[str]:
+    """Every import that breaks a rule, as "file imports name"."""
+    folders = tuple(f"tasks.{path.parent.name}" for path in root.glob("tasks/*/__init__.py"))
+    found = []
+    for room in ROOMS:
+        for path in sorted((root / room).rglob("*.py")):
+            own_folder = "tasks." + path.relative_to(root).parts[1]
+            for name in imports(path):
+                ours = name.split(".")[0] in (*ROOMS, "tests", "benchmarks")
+                wrong = (
+                    (ours and not within(name, ALLOWED[room]))
+                    or (room == "tasks" and within(name, ("mlflow",)))
+                    or (room == "serving" and within(name, ("mlflow",)) and not within(name, SERVING_MAY_USE_MLFLOW))
+                    or (within(name, folders) and not within(name, (own_folder,)))
+                )
+                if wrong:
+                    found.append(f"{path.relative_to(root)} imports {name}")
+    return found
+
+
+def test_the_project_keeps_the_rules() -> None:
+    assert breaches(ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("steps/train.py", "import tasks.sources"),
+        ("steps/train.py", "from tasks import sources"),
+        ("steps/train.py", "from tasks.mnist import TASK"),
+        ("registry/gate.py", "from steps import runs"),
+        ("registry/gate.py", "from serving import package"),
+        ("serving/package.py", "from registry import gate"),
+        ("serving/package.py", "import mlflow"),
+        ("serving/package.py", "from mlflow import MlflowClient"),
+        ("serving/package.py", "from steps.runs import connect"),
+        ("tasks/contract.py", "from registry.gate import decide"),
+        ("tasks/contract.py", "from tasks.mnist import TASK"),
+        ("tasks/mnist/data.py", "import mlflow"),
+        ("tasks/mnist/data.py", "def load():\n    from mlflow.data import from_numpy"),
+        ("tasks/mnist/data.py", "from tasks.digits.data import load"),
+    ],
+)
+def test_a_broken_rule_is_found(tmp_path: Path, file: str, line: str) -> None:
+    for name in ("tasks/mnist/__init__.py", "tasks/digits/__init__.py", file):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / file).write_text(line)
+    assert [breach.split(" imports ")[0] for breach in breaches(tmp_path)] == [file]
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("steps/train.py", "from tasks.contract import get_task\nfrom registry import gate\nimport mlflow"),
+        ("registry/ledger.py", "from mlflow import MlflowClient"),
+        ("serving/model.py", "from mlflow.pyfunc.model import PythonModel"),
+        ("tasks/mnist/data.py", "from tasks.mnist import labels\nfrom tasks.sources import fetch"),
+    ],
+)
+def test_what_is_allowed_passes(tmp_path: Path, file: str, line: str) -> None:
+    (tmp_path / "tasks/mnist").mkdir(parents=True)
+    (tmp_path / "tasks/mnist/__init__.py").touch()
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text(line)
+    assert breaches(tmp_path) == []

@@ -1,0 +1,127 @@
+"""What the rest of the project relies on, for every task there is."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import get_args
+
+import keras
+import mlflow
+import numpy as np
+import pytest
+
+from serving.package import MODEL_CODE, package
+from tasks.contract import Config, Split, SplitName, Task, UserError, get_task, task_names
+
+SOME = 64
+
+
+MODELS = [(name, model) for name in task_names() for model in get_task(name).models]
+
+
+def available(name: str) -> Task:
+    """The task, if its data can be had on this machine without a network."""
+    task = get_task(name)
+    try:
+        task.load("validation")
+    except UserError as error:
+        pytest.skip(str(error))
+    return task
+
+
+@pytest.fixture(params=task_names())
+def task(request: pytest.FixtureRequest) -> Task:
+    return available(request.param)
+
+
+@pytest.fixture(params=MODELS, ids="-".join)
+def modelled(request: pytest.FixtureRequest) -> tuple[Task, Config]:
+    """Each task with each of its models."""
+    name, model = request.param
+    task = available(name)
+    return task, task.models[model]
+
+
+def some(split: Split) -> Split:
+    return Split(split.inputs[:SOME], split.targets[:SOME])
+
+
+def test_splits_are_alike_and_apart(task: Task) -> None:
+    splits = {name: task.load(name) for name in get_args(SplitName)}
+    assert len({split.digest for split in splits.values()}) == 3
+    assert (
+        len({(s.inputs.dtype, s.inputs.shape[1:], s.targets.dtype, s.targets.shape[1:]) for s in splits.values()}) == 1
+    )
+    assert all(len(split) > 0 and np.isfinite(split.inputs).all() for split in splits.values())
+
+
+def test_loading_twice_gives_the_same(task: Task) -> None:
+    assert task.load("validation").digest == task.load("validation").digest
+
+
+def test_models_are_named_as_their_configuration_says(task: Task) -> None:
+    assert {name: config.model for name, config in task.models.items()} == {name: name for name in task.models}
+    assert task.configure().model == task.default_model
+
+
+def test_one_epoch_gives_a_finite_loss_and_changes_weights(modelled: tuple[Task, Config]) -> None:
+    task, config = modelled
+    keras.utils.set_random_seed(1)
+    model = task.build(config)
+    before = [np.copy(weights) for weights in model.get_weights()]
+    split = some(task.load("train"))
+    losses: list[float] = []
+    watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: losses.append(logs["loss"]))
+    task.fit(model, split, split, dataclasses.replace(config, epochs=1), callbacks=[watch])
+    assert np.isfinite(losses).all()
+    assert len(losses) == 1
+    assert any(not np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True))
+
+
+def test_saved_and_loaded_predicts_the_same(modelled: tuple[Task, Config], tmp_path: Path) -> None:
+    task, config = modelled
+    model = task.build(config)
+    inputs = some(task.load("validation")).inputs
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(inputs, verbose=0), model.predict(inputs, verbose=0))
+
+
+def test_served_model_accepts_the_inputs_and_agrees(modelled: tuple[Task, Config], tmp_path: Path) -> None:
+    task, config = modelled
+    model = task.build(config)
+    validation = some(task.load("validation"))
+    packaged = package(task, model, validation, tmp_path)
+    assert packaged.parity < 1e-4
+    mlflow.pyfunc.save_model(tmp_path / "model", python_model=str(MODEL_CODE), artifacts=packaged.artifacts)
+    served = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    np.testing.assert_array_equal(served.predict(validation.inputs.tolist()), packaged.outputs)
+
+
+def test_a_perfect_prediction_gets_the_best_score(task: Task) -> None:
+    validation = some(task.load("validation"))
+    perfect = np.eye(len(task.presentation.labels), dtype=np.float32)[validation.targets]
+    metrics = task.metrics(validation.targets, perfect)
+    assert metrics[task.primary.name] == pytest.approx(1.0)
+    assert metrics["loss"] == pytest.approx(0.0, abs=1e-6)
+
+
+def test_the_primary_metric_is_the_mean_of_the_scores(task: Task) -> None:
+    validation = some(task.load("validation"))
+    generator = np.random.default_rng(0)
+    outputs = generator.dirichlet(np.ones(len(task.presentation.labels)), len(validation)).astype(np.float32)
+    scores = task.scores(validation.targets, outputs)
+    assert scores.score.mean() == pytest.approx(task.metrics(validation.targets, outputs)[task.primary.name])
+    assert len(scores.score) == len(scores.slice) == len(validation)
+    assert all(len(column) == len(validation) for column in scores.columns.values())
+
+
+def test_figures_can_be_drawn(task: Task, tmp_path: Path) -> None:
+    validation = some(task.load("validation"))
+    outputs = np.random.default_rng(0).dirichlet(np.ones(len(task.presentation.labels)), len(validation))
+    names = []
+    for name, figure in task.figures(validation, outputs.astype(np.float32)):
+        figure.savefig(tmp_path / name)
+        names.append(name)
+    assert len(names) == len(set(names)) > 0
