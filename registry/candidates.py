@@ -12,6 +12,7 @@ from mlflow.entities import LoggedModel, LoggedModelStatus, ViewType
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from registry.store import upsert
 from tasks.contract import Scores, Task, UserError
 
 # Tags of a logged model.
@@ -144,6 +145,11 @@ def version_of(client: MlflowClient, task: Task, model_id: str) -> ModelVersion 
     """The lowest registered version of a logged model."""
     versions = [v for v in client.search_model_versions(f"name = '{task.name}'") if model_id_of(v) == model_id]
     return min(versions, key=lambda version: int(version.version), default=None)
+
+
+def annotate(client: MlflowClient, version: ModelVersion, key: str, value: str) -> None:
+    """Sets a tag of a registered version."""
+    upsert(client.set_model_version_tag, version.name, str(version.version), key, value)
 
 
 def model_id_of(version: ModelVersion) -> str:

@@ -22,8 +22,12 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from registry.store import upsert
+
 ALIAS = "champion"
 LEDGER_TAG = "dlc.ledger"  # on the registered model: the id of the ledger's run
+# How long a process that decided a move has to apply it before others take it for dead.
+GRACE_SECONDS = 5.0
 Kind = Literal["promotion", "rollback", "by hand"]
 
 
@@ -88,15 +92,16 @@ class Ledger:
     def settle(self) -> list[Move]:
         """Makes ledger and alias agree and gives all moves.
 
-        A last move that was decided and not applied is applied. A last move that was applied, and an alias that points
-        elsewhere, means that somebody set the alias by hand: that is their right, and becomes a move of its own.
+        A last move that was decided and not applied, because its process died, is applied. A last move that was applied
+        and an alias that points elsewhere mean that somebody set the alias by hand: that is their right, and becomes a
+        move of its own.
         """
         while True:
             moves = self.moves()
-            champion = self.champion()
             if moves and not self._is_applied(moves[-1]):
-                self._apply(moves[-1])
-            elif (moves[-1].after if moves else None) != champion:
+                if not self._await_applied(moves[-1]):
+                    self._apply(moves[-1])
+            elif (champion := self.champion()) != (moves[-1].after if moves else None):
                 self._note_move_by_hand(moves, champion)
             else:
                 return moves
@@ -129,21 +134,31 @@ class Ledger:
         """Points the alias to where the move says and marks that. Safe to repeat, and to be done by several at once."""
         while not self._is_applied(move):
             self._point_alias(move.after)
-            self._client.set_tag(self.run_id, f"applied_{move.number:04d}", "true")
+            self._set_tag(_applied_tag(move), "true")
             self._describe()
             latest = self.moves()[-1]
             if latest.number != move.number:  # we were slow, and have just set the alias back in time
                 self._point_alias(latest.after)
                 move = latest
 
+    def _await_applied(self, move: Move) -> bool:
+        """Gives whoever decided a move the time to apply it, and says whether that happened."""
+        deadline = time.monotonic() + GRACE_SECONDS
+        while not (applied := self._is_applied(move)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return applied
+
     def _point_alias(self, version: str | None) -> None:
         if version is None:
             self._client.delete_registered_model_alias(self._name, ALIAS)
         else:
-            self._client.set_registered_model_alias(self._name, ALIAS, version)
+            upsert(self._client.set_registered_model_alias, self._name, ALIAS, version)
+
+    def _set_tag(self, key: str, value: str) -> None:
+        upsert(self._client.set_tag, self.run_id, key, value)
 
     def _is_applied(self, move: Move) -> bool:
-        return f"applied_{move.number:04d}" in self._run().data.tags
+        return _applied_tag(move) in self._run().data.tags
 
     def _note_move_by_hand(self, moves: list[Move], champion: str | None) -> None:
         before = moves[-1].after if moves else None
@@ -153,7 +168,7 @@ class Ledger:
             self._append(move)
         except ConflictError:
             return  # somebody else noted it, or moved on
-        self._client.set_tag(self.run_id, f"applied_{move.number:04d}", "true")
+        self._set_tag(_applied_tag(move), "true")
         self._describe()
 
     def _describe(self) -> None:
@@ -168,7 +183,11 @@ class Ledger:
             "| # | time | kind | from | to | why |",
             "|---|---|---|---|---|---|",
         ]
-        self._client.set_tag(self.run_id, "mlflow.note.content", "\n".join(head + rows[-30:]))
+        self._set_tag("mlflow.note.content", "\n".join(head + rows[-30:]))
+
+
+def _applied_tag(move: Move) -> str:
+    return f"applied_{move.number:04d}"
 
 
 def earlier_champions(moves: list[Move]) -> list[str]:

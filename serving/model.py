@@ -84,7 +84,8 @@ class OnnxModel(PythonModel):
 
     def _converted(self, values: np.ndarray) -> np.ndarray:
         if self._dtype.kind == "f":
-            return values.astype(self._dtype)
+            with np.errstate(over="ignore"):  # too large a number becomes infinite, which is refused
+                return values.astype(self._dtype)
         bounds = np.iinfo(self._dtype)
         # A NaN fails every comparison, so it is refused here too.
         if not ((values >= bounds.min) & (values <= bounds.max) & (values == np.floor(values))).all():

@@ -42,9 +42,9 @@ class Package:
 
 def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> Package:
     """Writes model.onnx, model.keras, golden.json and profile.json into `folder`."""
-    onnx_path = export_onnx(model, folder / "model.onnx")
-    outputs = run_onnx(onnx_path, validation.inputs)
     expected = model.predict(validation.inputs, batch_size=512, verbose=0)
+    model.export(folder / "model.onnx", format="onnx", verbose=False)
+    outputs = run_onnx(folder / "model.onnx", validation.inputs)
     model.save(folder / "model.keras")
     (folder / "golden.json").write_text(json.dumps(golden(validation.inputs, expected)))
     (folder / "profile.json").write_text(json.dumps(profile(task, validation, outputs), indent=2))
@@ -54,12 +54,6 @@ def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> 
         outputs=outputs,
         parity=float(np.abs(outputs - expected).max()),
     )
-
-
-def export_onnx(model: keras.Model, path: Path) -> Path:
-    """Writes the model's graph, preprocessing included, as ONNX."""
-    model.export(path, format="onnx", verbose=False)
-    return path
 
 
 def run_onnx(path: Path, inputs: np.ndarray, batch_size: int = 512) -> np.ndarray:

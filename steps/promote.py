@@ -49,7 +49,7 @@ def promote(task: Task, model_uri: str) -> bool:
             version = candidates.register(client, task, candidate)
             bless(client, version)
             verdict = judge(client, task, candidate, champion)
-            client.set_model_version_tag(task.name, version.version, "gate", verdict.reason)
+            candidates.annotate(client, version, "gate", verdict.reason)
             mlflow.log_metrics({f"gate_{key}": value for key, value in verdict.figures.items()})
             if not verdict.promote:
                 return _tell(task, moves, f"{_label(candidate)} was not promoted. {verdict.reason}")
@@ -114,9 +114,9 @@ def bless(client: MlflowClient, version: ModelVersion) -> Rehearsal:
     try:
         rehearsal = rehearse(path)
     except Exception as error:
-        client.set_model_version_tag(version.name, version.version, "rehearsal", f"failed: {error}")
+        candidates.annotate(client, version, "rehearsal", f"failed: {error}")
         raise
-    client.set_model_version_tag(version.name, version.version, "rehearsal", json.dumps(dataclasses.asdict(rehearsal)))
+    candidates.annotate(client, version, "rehearsal", json.dumps(dataclasses.asdict(rehearsal)))
     logger.info(
         "Version %s answered %d golden requests, ready after %.1f s.",
         version.version,

@@ -106,7 +106,8 @@ def step_run(
 def end_launched_run(reason: str) -> None:
     """Ends the run that `mlflow run` opened, when the step failed before it had one of its own."""
     if run_id := os.environ.pop("MLFLOW_RUN_ID", None):
-        with contextlib.suppress(MlflowException):  # the store may be what failed; the reason is on the screen already
+        os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # the store may be what failed
+        with contextlib.suppress(MlflowException):
             client = MlflowClient()
             client.set_tag(run_id, NOTE, f"**Did not start:** {reason}")
             client.set_terminated(run_id, "FAILED")

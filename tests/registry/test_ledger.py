@@ -8,10 +8,16 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
+import registry.ledger
 from registry.ledger import ALIAS, LEDGER_TAG, ConflictError, Kind, Ledger, Move, earlier_champions, rolled_back
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAME = "made"
+
+
+@pytest.fixture(autouse=True)
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry.ledger, "GRACE_SECONDS", 0.3)
 
 
 @pytest.fixture
@@ -24,7 +30,7 @@ def ledger(store: MlflowClient, experiment: str) -> Ledger:
     """The ledger of a registered model with versions 1 to 5."""
     result = Ledger.open(store, NAME, experiment)
     for _ in range(5):
-        store.create_model_version(NAME, source="models:/m-00000000000000000000000000000000")
+        store.create_model_version(NAME, source="s3://made/up")
     return result
 
 
@@ -110,7 +116,7 @@ def test_an_alias_removed_by_hand_is_noted(ledger: Ledger, store: MlflowClient) 
 
 def test_a_model_registered_before_there_was_a_ledger(store: MlflowClient, experiment: str) -> None:
     store.create_registered_model(NAME)
-    store.create_model_version(NAME, source="models:/m-00000000000000000000000000000000")
+    store.create_model_version(NAME, source="s3://made/up")
     store.set_registered_model_alias(NAME, ALIAS, "1")
     ledger = Ledger.open(store, NAME, experiment)
     assert [(move.kind, move.after) for move in ledger.settle()] == [("by hand", "1")]

@@ -15,6 +15,10 @@ from mlflow import MlflowClient
 from registry import candidates
 from registry.candidates import models_of
 from registry.ledger import ALIAS, Ledger
+from serving.rehearsal import Rehearsal
+from steps import promote as promotion
+from steps.promote import promote
+from steps.rollback import rollback
 from tasks.contract import get_task
 from tests.conftest import ROOT
 
@@ -48,9 +52,16 @@ def script(tmp_path: Path, body: str) -> list[str]:
     return [sys.executable, str(path)]
 
 
-def run(tmp_path: Path, body: str) -> int:
+def killed(tmp_path: Path, body: str) -> bool:
+    """Runs a step in a process that dies on the way, and whether it did."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run(script(tmp_path, body), env=environment, timeout=120, check=False).returncode
+    result = subprocess.run(script(tmp_path, body), env=environment, timeout=120, check=False)
+    return result.returncode == -signal.SIGKILL
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promotion, "rehearse", lambda path: Rehearsal(1.0, 0.0, 2))
 
 
 def serves(client: MlflowClient, model_id: str) -> bool:
@@ -84,15 +95,12 @@ def test_killed_during_promote(
     trained_store: MlflowClient, tmp_path: Path, call: str, before: bool, decided: bool
 ) -> None:
     _, better, good = models_of(trained_store, TASK)
-    assert run(tmp_path, f"promote.promote(task, {good.uri!r})") == 0
-    assert serves(trained_store, good.model_id)
-
-    body = f"die_at({call!r}, before={before})\npromote.promote(task, {better.uri!r})"
-    assert run(tmp_path, body) == -signal.SIGKILL
+    assert promote(TASK, good.uri)
+    assert killed(tmp_path, f"die_at({call!r}, before={before})\npromote.promote(task, {better.uri!r})")
     moved = call == "set_registered_model_alias" and not before
     assert serves(trained_store, better.model_id if moved else good.model_id)
 
-    assert run(tmp_path, f"promote.promote(task, {better.uri!r})") == 0
+    assert promote(TASK, better.uri) != decided
     assert serves(trained_store, better.model_id)
     moves = settled(trained_store).moves()
     assert [(move.kind, move.after) for move in moves] == [("promotion", "1"), ("promotion", "2")]
@@ -103,11 +111,9 @@ def test_killed_during_rollback(
     trained_store: MlflowClient, tmp_path: Path, call: str, before: bool, decided: bool
 ) -> None:
     _, better, good = models_of(trained_store, TASK)
-    assert run(tmp_path, f"promote.promote(task, {good.uri!r}); promote.promote(task, {better.uri!r})") == 0
-    assert serves(trained_store, better.model_id)
-
-    body = f"die_at({call!r}, before={before})\nrollback.rollback(task)"
-    assert run(tmp_path, body) == -signal.SIGKILL
+    assert promote(TASK, good.uri)
+    assert promote(TASK, better.uri)
+    assert killed(tmp_path, f"die_at({call!r}, before={before})\nrollback.rollback(task)")
     moved = call == "set_registered_model_alias" and not before
     assert serves(trained_store, good.model_id if moved else better.model_id)
 
@@ -115,7 +121,7 @@ def test_killed_during_rollback(
     settled(trained_store)
     assert serves(trained_store, good.model_id if decided else better.model_id)
     if not decided:
-        assert run(tmp_path, "rollback.rollback(task)") == 0
+        assert rollback(TASK) == "1"
     assert serves(trained_store, good.model_id)
     kinds = [move.kind for move in settled(trained_store).moves()]
     assert kinds == ["promotion", "promotion", "rollback"]

@@ -24,7 +24,7 @@ def test_metrics_by_hand() -> None:
 def test_metrics_agree_with_scikit_learn() -> None:
     generator = np.random.default_rng(0)
     targets = generator.integers(10, size=500)
-    outputs = generator.dirichlet(np.full(10, 0.5), 500)
+    outputs = generator.dirichlet(np.full(10, 2.0), 500)
     predicted = outputs.argmax(axis=1)
     metrics = classification.metrics(targets, outputs)
     assert metrics["f1_macro"] == pytest.approx(f1_score(targets, predicted, average="macro"))

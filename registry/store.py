@@ -1,0 +1,19 @@
+"""How to write to MLflow's store while others do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mlflow.exceptions import MlflowException
+
+
+def upsert(call: Callable[..., object], *arguments: str) -> None:
+    """Calls a method of MlflowClient that sets a tag or an alias.
+
+    MLflow's SQL store looks whether the row is there before it inserts it: of several writers at once all but one fail,
+    and succeed when they try again.
+    """
+    try:
+        call(*arguments)
+    except MlflowException:
+        call(*arguments)
