@@ -1,13 +1,31 @@
-# Everything a machine with git, make and Python 3.11 or newer needs. PYTHON=python3.12 picks another interpreter.
+# What a machine with git, make and Python 3.11 or newer needs. PYTHON=python3.12 picks another interpreter.
 PYTHON ?= python3
 VENV ?= .venv
-BIN = $(VENV)/bin
+ACTIVATE = . $(VENV)/bin/activate
 
 .PHONY: run test lint ui clean
 
 run: $(VENV)/installed  ## train, evaluate and promote on MNIST
-	. $(BIN)/activate && mlflow run . --env-manager local --experiment-name mnist
+	$(ACTIVATE) && mlflow run . --env-manager local --experiment-name mnist
 
-test: $(VENV)/installed  ## the default tests: no network, no container, no browser
-	. $(BIN)/activate && mlflow run . -e test --env-manager local
+test: $(VENV)/installed  ## the tests that need no network, container or browser
+	$(ACTIVATE) && python -m pytest
 
+lint: $(VENV)/installed-dev
+	$(ACTIVATE) && ruff check . && ruff format --check . && mypy .
+
+ui: $(VENV)/installed
+	$(ACTIVATE) && mlflow ui
+
+clean:  ## removes the environment, keeps runs and models
+	rm -rf $(VENV)
+
+$(VENV)/installed: requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
