@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 
 def curves(history: Mapping[str, Sequence[float]], epochs: Sequence[int]) -> Figure:
@@ -21,6 +22,7 @@ def curves(history: Mapping[str, Sequence[float]], epochs: Sequence[int]) -> Fig
             if (values := history.get(f"{split}_{name}")) is not None:
                 axes.plot(epochs, values, marker="o", markersize=3, label=split)
         axes.set(xlabel="epoch", ylabel=name)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()
     return figure

@@ -137,7 +137,9 @@ def _summary(task: Task, candidate: Candidate, intervals: dict[str, Interval], w
 def _print_table(
     task: Task, candidate: Candidate, intervals: dict[str, Interval], latency: dict[str, float], worst: pd.Series
 ) -> None:
-    table = Table(title=f"{task.name} · {candidate.name} · {candidate.uri}")
+    console = Console()
+    console.print(f"\n{task.name} · {candidate.name} · {candidate.uri}")
+    table = Table()
     for column in ("test metric", "value", "95 % interval"):
         table.add_column(column, justify="left" if column == "test metric" else "right")
     for name, interval in intervals.items():
@@ -146,7 +148,7 @@ def _print_table(
         table.add_row(name, f"{value:.3f}", "")
     for name, score in worst.items():
         table.add_row(f"{task.primary.name} of slice {name}", f"{score:.4f}", "")
-    Console().print(table)
+    console.print(table)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+import mlflow
+
 from steps import cli, runs
 from steps.evaluate import evaluate
 from steps.promote import promote
@@ -20,10 +22,9 @@ def lifecycle(task: Task, config: Config) -> None:
         trained = train(task, config)
         evaluated = evaluate(task, trained.model_uri)
         promoted = promote(task, "best")
-        primary = task.primary.name
-        values = ", ".join(
-            f"{split}_{primary} {evaluated.metrics[f'{split}_{primary}']:.4f}" for split in ("val", "test")
-        )
+        names = [f"{split}_{task.primary.name}" for split in ("val", "test")]
+        mlflow.log_metrics({name: evaluated.metrics[name] for name in names})
+        values = ", ".join(f"{name} {evaluated.metrics[name]:.4f}" for name in names)
         outcome = "The champion changed." if promoted else "The champion stays."
         runs.describe(f"{note} {outcome}\n\n`{trained.model_uri}`: {values}.")
 

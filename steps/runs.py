@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 NOTE = "mlflow.note.content"  # what the UI shows as a run's description
 CHECKPOINT_TAG = "checkpoint"  # of a train run: "<epochs done>:<artifact path>"
 DEFAULT_EXPERIMENT = "0"
+TRAINING_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens with runs, not with traces
+SYSTEM_METRICS_SECONDS = 1  # MLflow samples every 10 s, longer than a short run takes
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("mlflow", "tensorflow", "keras", "numpy", "scipy", "scikit-learn", "onnx", "tf2onnx", "onnxruntime")
 
@@ -83,6 +85,7 @@ def step_run(
     launched = None if mlflow.active_run() else os.environ.pop("MLFLOW_RUN_ID", None)
     attach = launched if launched and client.get_run(launched).info.experiment_id == experiment else None
     tags = {"task": task.name, "step": step, NOTE: note}
+    mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)  # type: ignore[no-untyped-call]
     with mlflow.start_run(
         run_id=attach,
         experiment_id=None if attach else experiment,
@@ -150,7 +153,7 @@ def _experiment_named(client: MlflowClient, name: str) -> str:
     """The id of the experiment, created when it is not there."""
     if (experiment := client.get_experiment_by_name(name)) is None:
         with contextlib.suppress(MlflowException):  # somebody else was faster
-            client.create_experiment(name, artifact_location=_artifact_location(name))
+            client.create_experiment(name, artifact_location=_artifact_location(name), tags=TRAINING_EXPERIMENT)
         experiment = client.get_experiment_by_name(name)
         assert experiment is not None
     if experiment.lifecycle_stage == "deleted":
@@ -173,6 +176,7 @@ def _artifact_location(name: str) -> str | None:
 
 def _point_to(client: MlflowClient, launched: str, run: Run, task: Task, name: str) -> None:
     link = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
+    client.update_run(launched, name=f"launch of {name}")
     client.set_tag(launched, NOTE, f"Launched [{name}]({link}), a run of the experiment {task.name}.")
     client.set_tag(launched, "launched_run", run.info.run_id)
     logger.info("Run %s (%s) in the experiment %s", run.info.run_id, name, task.name)

@@ -66,7 +66,7 @@ def train(task: Task, config: Config, interrupted: Interrupted | None = None) ->
             metrics = {f"val_{key}": value for key, value in task.metrics(validation.targets, packaged.outputs).items()}
             trained = log_model(run, task, config, packaged, weights_digest(model), metrics)
         log_figures(client, run, task, validation, packaged)
-        get_artifact_repository(run.info.artifact_uri).delete_artifacts("checkpoint")  # type: ignore[no-untyped-call]
+        _drop_checkpoint(client, run)
         runs.describe(_summary(task, config, metrics, trained, interrupted))
         _print_table(run, metrics | {"onnx_max_abs_diff": packaged.parity}, trained)
     return trained
@@ -189,6 +189,13 @@ def _restore(client: MlflowClient, interrupted: Interrupted) -> Any:
         return keras.models.load_model(path)
 
 
+def _drop_checkpoint(client: MlflowClient, run: Run) -> None:
+    """Removes what a finished run does not need any more; the tag first, it must not name a file that is gone."""
+    if runs.CHECKPOINT_TAG in client.get_run(run.info.run_id).data.tags:
+        client.delete_tag(run.info.run_id, runs.CHECKPOINT_TAG)
+        get_artifact_repository(run.info.artifact_uri).delete_artifacts("checkpoint")  # type: ignore[no-untyped-call]
+
+
 def _copy_curves(client: MlflowClient, interrupted: Interrupted) -> None:
     """Brings the epochs that are done into the new run, and says in the old one where it went on."""
     old, new = interrupted.run, mlflow.active_run()
@@ -221,12 +228,13 @@ def _summary(
 
 
 def _print_table(run: Run, metrics: dict[str, float], trained: Trained) -> None:
-    table = Table(title=f"{run.data.tags['mlflow.runName']} · run {run.info.run_id}")
+    console = Console()
+    console.print(f"\n{run.data.tags['mlflow.runName']} · run {run.info.run_id}")
+    table = Table()
     table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in metrics.items():
         table.add_row(name, f"{value:.4g}" if value < 1e-3 else f"{value:.4f}")
-    console = Console()
     console.print(table)
     console.print(f"Logged {trained.model_uri}")
 

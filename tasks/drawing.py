@@ -35,10 +35,9 @@ def recall_by_class(labels: Sequence[str], matrix: np.ndarray) -> Figure:
     bars = axes.barh([labels[present[i]] for i in order], recall[order], color="tab:blue")
     axes.bar_label(bars, [f"{recall[i]:.2%} of {count[present[i]]:,}" for i in order], padding=3)
     axes.invert_yaxis()
-    lowest = float(recall.min()) if len(recall) else 0.0
-    axes.set(
-        xlim=(max(0.0, lowest - 0.05), 1.0 + 0.25 * (1.05 - lowest)), xlabel="recall", title="Classes, worst first"
-    )
+    left = float(recall.min(initial=1.0)) - 0.05
+    axes.set(xlim=(left, 1 + 0.3 * (1 - left)), xlabel="recall", title="Classes, worst first")
+    axes.set_xticks([tick for tick in axes.get_xticks() if left <= tick <= 1])
     return figure
 
 

@@ -73,8 +73,14 @@ def test_a_person_finds_name_description_and_pictures(trained_store: MlflowClien
     assert files(trained_store, run, "figures") == expected
 
 
+def test_cpu_and_memory_are_sampled_in_short_runs_too(run: Run) -> None:
+    assert "system/cpu_utilization_percentage" in run.data.metrics
+    assert run.data.metrics["system/system_memory_usage_megabytes"] > 0
+
+
 def test_checkpoints_do_not_stay(trained_store: MlflowClient, run: Run) -> None:
     assert files(trained_store, run, "checkpoint") == set()
+    assert "checkpoint" not in run.data.tags
 
 
 def test_the_logged_model_is_what_ships(trained_store: MlflowClient, run: Run) -> None:
