@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import socket
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from steps.cli import overrides
+from steps.cli import main, overrides
 from tasks.contract import UserError
 from tests.conftest import Step
 
@@ -48,12 +49,18 @@ def test_overrides_are_pairs() -> None:
     ],
     ids=lambda value: "_".join(value) if isinstance(value, tuple) else None,
 )
-def test_one_line_and_exit_code_2(step: Step, store: MlflowClient, arguments: tuple[str, ...], expected: str) -> None:
-    result = step(*arguments)
-    assert result.returncode == 2, result.stderr
-    assert result.stderr.startswith(f"error: {expected}")
-    assert len(result.stderr.strip().splitlines()) == 1
-    assert result.stdout == ""
+def test_one_line_and_exit_code_2(
+    store: MlflowClient, arguments: tuple[str, ...], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *words = arguments
+    module = importlib.import_module(f"steps.{name}")
+    with pytest.raises(SystemExit) as left:
+        main(module.parser(), module.run, words)
+    assert left.value.code == 2
+    out, err = capsys.readouterr()
+    assert err.startswith(f"error: {expected}")
+    assert len(err.strip().splitlines()) == 1
+    assert out == ""
 
 
 def test_a_launched_run_ends_failed_with_the_reason(step: Step, store: MlflowClient) -> None:
@@ -66,7 +73,10 @@ def test_a_launched_run_ends_failed_with_the_reason(step: Step, store: MlflowCli
 
 
 def test_a_steps_own_run_ends_failed_with_the_reason(step: Step, store: MlflowClient) -> None:
-    assert step("promote", "--task", "digits").returncode == 2
+    result = step("promote", "--task", "digits")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: digits has no evaluated candidate.")
+    assert len(result.stderr.strip().splitlines()) == 1
     experiment = store.get_experiment_by_name("digits")
     assert experiment is not None
     (run,) = store.search_runs([experiment.experiment_id], "tags.step = 'promote'")

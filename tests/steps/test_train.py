@@ -118,7 +118,7 @@ def test_a_diverging_run_fails_with_the_reason(store: MlflowClient) -> None:
 
 def started(store: MlflowClient, tmp_path: Path, *arguments: str) -> tuple[subprocess.Popen[bytes], Run]:
     """A training process of digits that is past its second epoch, and its run."""
-    command = [sys.executable, "-m", "steps.train", "--task", "digits", "--epochs", "60", "--seed", "7", *arguments]
+    command = [sys.executable, "-m", "steps.train", "--task", "digits", "--epochs", "40", "--seed", "7", *arguments]
     process = subprocess.Popen(
         command, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL
     )
@@ -145,7 +145,7 @@ def test_killed_and_resumed_gets_the_weights_of_a_run_that_was_not(
     result = step("train", "--task", "digits", "--resume", killed.info.run_id)
     assert result.returncode == 0, result.stderr
     task = get_task("digits")
-    whole = train(task, task.configure(epochs=60, seed=7))
+    whole = train(task, task.configure(epochs=40, seed=7))
     uninterrupted, resumed = train_runs(store)[:2]
     assert uninterrupted.info.run_id == whole.run_id
     assert resumed.data.tags["weights_digest"] == uninterrupted.data.tags["weights_digest"]
@@ -153,7 +153,7 @@ def test_killed_and_resumed_gets_the_weights_of_a_run_that_was_not(
     assert store.get_run(killed.info.run_id).info.status == "KILLED"
     curves = [store.get_metric_history(run.info.run_id, "train_loss") for run in (uninterrupted, resumed)]
     values = [{point.step: point.value for point in points} for points in curves]
-    assert len(values[1]) == 60
+    assert len(values[1]) == 40
     assert values[0] == values[1]
     assert store.get_run(killed.info.run_id).data.tags["resumed_by"] == resumed.info.run_id
 
