@@ -143,7 +143,7 @@ def register(client: MlflowClient, task: Task, candidate: Candidate) -> ModelVer
 
 def version_of(client: MlflowClient, task: Task, model_id: str) -> ModelVersion | None:
     """The lowest registered version of a logged model."""
-    versions = [v for v in client.search_model_versions(f"name = '{task.name}'") if model_id_of(v) == model_id]
+    versions = [v for v in client.search_model_versions(f"name = '{task.name}'") if v.source == f"models:/{model_id}"]
     return min(versions, key=lambda version: int(version.version), default=None)
 
 

@@ -123,14 +123,11 @@ def describe(note: str) -> None:
 
 def log_code_and_environment() -> None:
     """Logs what produced the run: commit, whether the tree was dirty (with the diff), machine and library versions."""
-    commit = _git("rev-parse", "HEAD")
-    if commit is None:
-        mlflow.set_tags({"git.commit": "unknown", "git.dirty": "unknown"})
-    else:
-        status = _git("status", "--porcelain") or ""
-        mlflow.set_tags({"git.commit": commit, "git.dirty": str(bool(status)).lower()})
-        if status:
-            mlflow.log_text(f"{status}\n\n{_git('diff', 'HEAD')}\n", "code/git.diff")
+    status = _git("status", "--porcelain")
+    dirty = "unknown" if status is None else str(bool(status)).lower()
+    mlflow.set_tags({"git.commit": commit(), "git.dirty": dirty})
+    if status:
+        mlflow.log_text(f"{status}\n\n{_git('diff', 'HEAD')}\n", "code/git.diff")
     environment = {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -138,6 +135,11 @@ def log_code_and_environment() -> None:
         "packages": {name: version(name) for name in PACKAGES},
     }
     mlflow.log_text(json.dumps(environment, indent=2), "code/environment.json")
+
+
+def commit() -> str:
+    """The commit that is checked out, "unknown" where there is none."""
+    return _git("rev-parse", "HEAD") or "unknown"
 
 
 def _git(*arguments: str) -> str | None:

@@ -28,6 +28,7 @@ from tasks.contract import Config, Split, Task, UserError, get_task
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.json"
+MAX_METRICS_A_BATCH = 1_000  # what a tracking server accepts at once
 MAX_DATASET_DIGEST = 36  # what MLflow keeps of a dataset's digest; the whole one is a parameter
 
 
@@ -169,7 +170,12 @@ def find_interrupted(client: MlflowClient, task: Task, run_id: str) -> Interrupt
         raise UserError(f"Run {run_id} has no checkpoint: it stopped before its first epoch ended. Train anew.")
     done, path = checkpoint.split(":", 1)
     values = json.loads(Path(client.download_artifacts(run.info.run_id, CONFIG_FILE)).read_text())
-    config = type(task.models[values["model"]])(**values)
+    try:
+        config = type(task.models[values["model"]])(**values)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"Run {run_id} was started by other code, its configuration does not fit: {error}.") from error
+    if (before := run.data.tags.get("git.commit")) != (now := runs.commit()):
+        logger.warning("The run was started at commit %s, this is %s: the weights may differ.", before, now)
     return Interrupted(run, config, int(done), path)
 
 
@@ -200,11 +206,11 @@ def _copy_curves(client: MlflowClient, interrupted: Interrupted) -> None:
     """Brings the epochs that are done into the new run, and says in the old one where it went on."""
     old, new = interrupted.run, mlflow.active_run()
     assert new is not None
-    for name in old.data.metrics:
-        if name.startswith(("train_", "val_", "epoch_")):
-            for point in client.get_metric_history(old.info.run_id, name):
-                if point.step <= interrupted.epochs_done:
-                    client.log_metric(new.info.run_id, name, point.value, point.timestamp, point.step)
+    names = [name for name in old.data.metrics if name.startswith(("train_", "val_", "epoch_"))]
+    points = [point for name in names for point in client.get_metric_history(old.info.run_id, name)]
+    done = [point for point in points if point.step <= interrupted.epochs_done]
+    for start in range(0, len(done), MAX_METRICS_A_BATCH):
+        client.log_batch(new.info.run_id, metrics=done[start : start + MAX_METRICS_A_BATCH])
     mlflow.set_tag("resumed_from", old.info.run_id)
     client.set_tag(old.info.run_id, "resumed_by", new.info.run_id)
     if old.info.status == "RUNNING":  # nobody was left to end it

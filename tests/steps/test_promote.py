@@ -239,6 +239,15 @@ def test_a_candidate_has_one_version(trained_store: MlflowClient) -> None:
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_version_that_somebody_registered_from_elsewhere_does_not_hinder(trained_store: MlflowClient) -> None:
+    good, _, _ = trained(trained_store)
+    trained_store.create_registered_model("digits")
+    trained_store.create_model_version("digits", source="s3://somewhere/else")
+    assert promote(TASK, good.uri)
+    assert champion(trained_store) == good.model_id
+
+
+@pytest.mark.usefixtures("quick")
 def test_main_trains_evaluates_and_promotes_as_children_of_one_run(store: MlflowClient) -> None:
     lifecycle(TASK, TASK.configure(epochs=6, learning_rate=5e-3))
     experiment = store.get_experiment_by_name("digits")

@@ -1,0 +1,98 @@
+"""Where a step's run lies, under `mlflow run` and without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import mlflow
+import pytest
+from mlflow import MlflowClient
+
+from steps.runs import NOTE, connect, end_launched_run, experiment_of, step_run
+from tasks.contract import UserError, get_task
+
+TASK = get_task("digits")
+
+
+def opened(client: MlflowClient) -> mlflow.entities.Run:
+    with step_run(client, TASK, "train", "a name", "a note") as run:
+        pass
+    return client.get_run(run.info.run_id)
+
+
+def test_runs_go_to_the_experiment_named_as_the_task(store: MlflowClient, tmp_path: Path) -> None:
+    run = opened(store)
+    experiment = store.get_experiment(run.info.experiment_id)
+    assert experiment.name == "digits"
+    assert experiment.artifact_location == (tmp_path / "mlruns" / "digits").as_uri()  # beside the database
+    assert (run.info.run_name, run.info.status) == ("a name", "FINISHED")
+    assert {"task": "digits", "step": "train", NOTE: "a note"}.items() <= run.data.tags.items()
+
+
+def test_a_launch_without_an_experiment_points_to_the_steps_own_run(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched = store.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")
+    run = opened(store)
+    assert store.get_experiment(run.info.experiment_id).name == "digits"
+    record = store.get_run(launched)
+    assert record.info.run_name == "launch of a name"
+    assert record.data.tags["launched_run"] == run.info.run_id
+    assert f"runs/{run.info.run_id}" in record.data.tags[NOTE]
+
+
+def test_a_launch_into_a_chosen_experiment_is_the_steps_run(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = store.create_experiment("chosen")
+    launched = store.create_run(chosen).info.run_id
+    store.log_param(launched, "epochs", "0")  # as `mlflow run` does; the resolved value has another name
+    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", chosen)
+    run = opened(store)
+    assert run.info.run_id == launched
+    assert run.info.run_name == "a name"
+    assert len(store.search_runs([chosen])) == 1
+
+
+def test_an_experiment_named_in_the_environment_is_used(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    assert store.get_experiment(opened(store).info.experiment_id).name == "mine"
+
+
+def test_children_are_nested(store: MlflowClient) -> None:
+    with step_run(store, TASK, "main", "parent", "") as parent:
+        child = opened(store)
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+
+
+def test_a_deleted_experiment_is_the_users_to_restore(store: MlflowClient) -> None:
+    store.delete_experiment(store.create_experiment("digits"))
+    with pytest.raises(UserError, match="The experiment 'digits' was deleted"):
+        experiment_of(store, TASK)
+
+
+def test_our_own_faults_fail_the_run_and_are_raised(store: MlflowClient) -> None:
+    with pytest.raises(ZeroDivisionError), step_run(store, TASK, "train", "a name", "a note") as run:
+        raise ZeroDivisionError("an error of ours")
+    ended = store.get_run(run.info.run_id)
+    assert ended.info.status == "FAILED"
+    assert ended.data.tags[NOTE] == "a note\n\n**Did not finish:** an error of ours"
+
+
+def test_a_launch_that_never_started_says_why(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched = store.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "7")
+    end_launched_run("no such task")
+    assert store.get_run(launched).info.status == "FAILED"
+    assert store.get_run(launched).data.tags[NOTE] == "**Did not start:** no such task"
+
+
+def test_a_store_that_cannot_be_opened_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("this is no database, however long it may go on" * 100)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    with pytest.raises(UserError, match="cannot be used: "):
+        connect()
