@@ -1,4 +1,4 @@
-# What a machine with git, make and Python 3.11 or newer needs. PYTHON=python3.12 picks another interpreter.
+# What a machine with git, make and Python 3.11 to 3.13 needs. PYTHON=python3.12 picks another interpreter.
 PYTHON ?= python3
 VENV ?= .venv
 ACTIVATE = . $(VENV)/bin/activate
@@ -21,7 +21,8 @@ clean:  ## removes the environment, keeps runs and models
 	rm -rf $(VENV)
 
 $(VENV)/installed: requirements.txt
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; say PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and \
+	"Python 3.11, 3.12 or 3.13 is needed (TensorFlow has no other yet); say make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@

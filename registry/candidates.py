@@ -8,7 +8,7 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import LoggedModel, LoggedModelStatus, ViewType
+from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
@@ -19,7 +19,17 @@ from tasks.contract import Scores, Task, UserError
 TASK_TAG = "task"
 EVALUATION_TAG = "evaluation_run"  # id of the run that scored it on the test split
 WEIGHTS_TAG = "weights_digest"
+LAUNCHED_TAG = "launched_run"  # of a run that `mlflow run` opened: the step's own run
+# Tags of a registered version.
+REHEARSAL_TAG = "rehearsal"  # what it measured, or FAILED and the reason
+GATE_TAG = "gate"  # the verdict in words
+REFUSED_TAG = "refused_against"  # the champion that it was found worse than
+FAILED = "failed: "
 PREDICTIONS_FILE = "predictions.parquet"  # artifact of the evaluation run, one row an example
+
+
+class NoSuchModelError(UserError):
+    """There is no model of that name."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,7 @@ class Candidate:
 
 def models_of(client: MlflowClient, task: Task) -> list[Candidate]:
     """All finished models of the task, newest first, in whichever experiment their runs are."""
-    experiments = [experiment.experiment_id for experiment in client.search_experiments(view_type=ViewType.ACTIVE_ONLY)]
+    experiments = [experiment.experiment_id for experiment in mlflow.search_experiments()]
     found: list[LoggedModel] = []
     token = None
     while True:
@@ -69,7 +79,8 @@ def find(client: MlflowClient, task: Task, uri: str) -> Candidate:
     `runs:/<run id>`, `runs:/<run id>/model`, a bare run id or model id, or "latest".
 
     Raises:
-        UserError: There is no such model, or it belongs to another task.
+        NoSuchModelError: There is no such model.
+        UserError: It belongs to another task, or was not made by `train`.
     """
     if uri == "latest":
         models = models_of(client, task)
@@ -81,7 +92,9 @@ def find(client: MlflowClient, task: Task, uri: str) -> Candidate:
     try:
         model = client.get_logged_model(_model_id(client, uri))
     except MlflowException as error:
-        raise UserError(f"There is no model {uri!r}: {_first_line(error)}") from error
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise  # the store is at fault, not the URI
+        raise NoSuchModelError(f"There is no model {uri!r}: {str(error.message).splitlines()[0]}") from error
     if (owner := model.tags.get(TASK_TAG)) != task.name:
         raise UserError(
             f"Expected a model of the task {task.name}, but {uri!r} is one of {owner or 'another project'}."
@@ -89,26 +102,33 @@ def find(client: MlflowClient, task: Task, uri: str) -> Candidate:
     return _candidate(model)
 
 
-def best(task: Task, candidates: list[Candidate], excluded: set[str]) -> Candidate:
+def best(task: Task, candidates: list[Candidate]) -> Candidate:
     """The evaluated candidate with the best primary metric on the validation split; the newest of equals.
 
     Args:
         task: Names the metric.
         candidates: Newest first.
-        excluded: Model ids to leave out.
 
     Raises:
-        UserError: No candidate is left.
+        UserError: None of them was evaluated.
     """
     metric = f"val_{task.primary.name}"
-    ready = [c for c in candidates if c.evaluation_run and metric in c.metrics and c.model_id not in excluded]
+    ready = [candidate for candidate in candidates if candidate.evaluation_run and metric in candidate.metrics]
     if not ready:
         raise UserError(
-            f"{task.name} has no evaluated candidate{' beside those that were rolled back' if excluded else ''}. "
-            f"Evaluate one first: mlflow run . -e evaluate -P task={task.name}"
+            f"{task.name} has no evaluated candidate. Evaluate one first: mlflow run . -e evaluate -P task={task.name}"
         )
     sign = 1 if task.primary.higher_is_better else -1
     return max(ready, key=lambda candidate: sign * candidate.metrics[metric])
+
+
+def refused(client: MlflowClient, task: Task, champion: str | None) -> set[str]:
+    """The ids of the models that failed their rehearsal, or were refused against this champion before."""
+    return {
+        str(version.source).removeprefix("models:/")
+        for version in client.search_model_versions(f"name = '{task.name}'")
+        if version.tags.get(REFUSED_TAG) == str(champion) or version.tags.get(REHEARSAL_TAG, "").startswith(FAILED)
+    }
 
 
 def scores(client: MlflowClient, candidate: Candidate) -> tuple[Scores, str] | None:
@@ -183,9 +203,10 @@ def _model_id(client: MlflowClient, uri: str) -> str:
     scheme, _, rest = uri.rpartition(":/")
     if scheme == "runs" or (not scheme and not rest.startswith("m-")):
         run_id = rest.lstrip("/").split("/")[0]
-        outputs = client.get_run(run_id).outputs
+        launched = client.get_run(run_id).data.tags.get(LAUNCHED_TAG, run_id)
+        outputs = client.get_run(launched).outputs
         if not outputs or not outputs.model_outputs:
-            raise UserError(f"The run {run_id} logged no model.")
+            raise UserError(f"The run {run_id} logged no model; name a run of train.")
         model_id: str = outputs.model_outputs[-1].model_id
         return model_id
     if "@" in rest:
@@ -195,7 +216,3 @@ def _model_id(client: MlflowClient, uri: str) -> str:
         name, version = path.split("/", 1)
         return model_id_of(client.get_model_version(name, version))
     return path
-
-
-def _first_line(error: MlflowException) -> str:
-    return str(error.message).splitlines()[0]

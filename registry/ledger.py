@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from registry.store import upsert
+
+logger = logging.getLogger(__name__)
 
 ALIAS = "champion"
 LEDGER_TAG = "dlc.ledger"  # on the registered model: the id of the ledger's run
@@ -46,6 +49,7 @@ class Move:
         after: The version it points to from now on; None when the alias was removed by hand.
         why: The reason, for people.
         figures: The numbers behind it. They and the reason share 6,000 characters, a parameter's size.
+        weights: Digest of the weights of `after`, where it is known.
         time: When it was decided, ISO 8601 in UTC.
         id: Tells apart two processes that want the same move.
     """
@@ -56,6 +60,7 @@ class Move:
     after: str | None
     why: str
     figures: dict[str, float] = field(default_factory=dict)
+    weights: str | None = None
     time: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -99,21 +104,23 @@ class Ledger:
         while True:
             moves = self.moves()
             if moves and not self._is_applied(moves[-1]):
-                if not self._await_applied(moves[-1]):
+                if not self._applied_within_grace(moves[-1]):
                     self._apply(moves[-1])
-            elif (champion := self.champion()) != (moves[-1].after if moves else None):
-                self._note_move_by_hand(moves, champion)
-            else:
+            elif self._agrees(moves):
                 return moves
+            elif not self._agrees_within_grace(moves):
+                self._note_move_by_hand(moves)
 
-    def move(self, moves: list[Move], kind: Kind, after: str, why: str, figures: dict[str, float]) -> Move:
+    def move(
+        self, moves: list[Move], kind: Kind, after: str, why: str, figures: dict[str, float], weights: str | None = None
+    ) -> Move:
         """Makes the move that follows `moves`.
 
         Raises:
             ConflictError: `moves` is out of date.
         """
         before = moves[-1].after if moves else None
-        move = Move(len(moves) + 1, kind, before, after, why, figures)
+        move = Move(len(moves) + 1, kind, before, after, why, figures, weights)
         self._append(move)
         self._apply(move)
         return move
@@ -134,25 +141,41 @@ class Ledger:
         """Points the alias to where the move says and marks that. Safe to repeat, and to be done by several at once."""
         while not self._is_applied(move):
             self._point_alias(move.after)
-            self._set_tag(_applied_tag(move), "true")
-            self._describe()
             latest = self.moves()[-1]
             if latest.number != move.number:  # we were slow, and have just set the alias back in time
                 self._point_alias(latest.after)
-                move = latest
+            self._set_tag(_applied_tag(move), "true")
+            self._describe()
+            move = latest
 
-    def _await_applied(self, move: Move) -> bool:
+    def _applied_within_grace(self, move: Move) -> bool:
         """Gives whoever decided a move the time to apply it, and says whether that happened."""
         deadline = time.monotonic() + GRACE_SECONDS
         while not (applied := self._is_applied(move)) and time.monotonic() < deadline:
             time.sleep(0.1)
         return applied
 
+    def _agrees(self, moves: list[Move]) -> bool:
+        return self.champion() == (moves[-1].after if moves else None)
+
+    def _agrees_within_grace(self, moves: list[Move]) -> bool:
+        """Gives a slow process that has set the alias back in time the time to notice, and says whether it did, or
+        somebody made another move."""
+        deadline = time.monotonic() + GRACE_SECONDS
+        while not (agrees := self._agrees(moves) or len(self.moves()) > len(moves)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return agrees
+
     def _point_alias(self, version: str | None) -> None:
         if version is None:
             self._client.delete_registered_model_alias(self._name, ALIAS)
-        else:
+            return
+        try:
             upsert(self._client.set_registered_model_alias, self._name, ALIAS, version)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            logger.warning("Version %s, which the ledger moved to, was deleted; the alias stays.", version)
 
     def _set_tag(self, key: str, value: str) -> None:
         upsert(self._client.set_tag, self.run_id, key, value)
@@ -160,10 +183,10 @@ class Ledger:
     def _is_applied(self, move: Move) -> bool:
         return _applied_tag(move) in self._run().data.tags
 
-    def _note_move_by_hand(self, moves: list[Move], champion: str | None) -> None:
+    def _note_move_by_hand(self, moves: list[Move]) -> None:
         before = moves[-1].after if moves else None
         why = "The alias was found changed; nothing in this ledger did it."
-        move = Move(len(moves) + 1, "by hand", before, champion, why)
+        move = Move(len(moves) + 1, "by hand", before, self.champion(), why)
         try:
             self._append(move)
         except ConflictError:
@@ -191,31 +214,34 @@ def _applied_tag(move: Move) -> str:
 
 
 def earlier_champions(moves: list[Move]) -> list[str]:
-    """The versions that a rollback leads to, nearest first.
+    """The versions that a rollback leads to, nearest first, the champion not among them.
 
     A promotion puts a version on a stack and a rollback takes everything above its target off again, so two rollbacks
     in a row lead two promotions back.
     """
     stack: list[str] = []
     for move in moves:
-        if move.after in stack and move.kind == "rollback":
-            del stack[stack.index(move.after) + 1 :]
+        if move.kind == "rollback" and move.after in stack:
+            while stack[-1] != move.after:
+                stack.pop()
         elif move.after is not None:
             stack.append(move.after)
-    if moves and moves[-1].after is None:  # the alias was removed: the last champion is an earlier one
-        return stack[::-1]
-    return stack[-2::-1]
+    champion = moves[-1].after if moves else None
+    return [version for version in reversed(stack) if version != champion]
 
 
-def rolled_back(moves: list[Move]) -> set[str]:
-    """The versions that were last taken out of service by a rollback."""
-    versions: set[str] = set()
+def rolled_back(moves: list[Move]) -> dict[str, str | None]:
+    """The versions that were last taken out of service by a rollback, with the digests of their weights."""
+    weights: dict[str, str | None] = {}
+    taken_out: dict[str, str | None] = {}
     for move in moves:
         if move.kind == "rollback" and move.before is not None:
-            versions.add(move.before)
+            taken_out[move.before] = weights.get(move.before)
         if move.after is not None:
-            versions.discard(move.after)
-    return versions
+            weights[move.after] = move.weights or weights.get(move.after)
+            back = weights[move.after]
+            taken_out = {v: w for v, w in taken_out.items() if v != move.after and (w is None or w != back)}
+    return taken_out
 
 
 def _run_id(client: MlflowClient, name: str) -> str | None:
@@ -246,9 +272,16 @@ def _create(client: MlflowClient, name: str, experiment_id: str) -> str:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     if (existing := _run_id(client, name)) is None:
-        client.set_registered_model_tag(name, LEDGER_TAG, run_id)
-        existing = _run_id(client, name)
+        existing = _oldest_ledger(client, name, experiment_id)
+        client.set_registered_model_tag(name, LEDGER_TAG, existing)
     if existing != run_id:
         client.delete_run(run_id)
-    assert existing is not None
     return existing
+
+
+def _oldest_ledger(client: MlflowClient, name: str, experiment_id: str) -> str:
+    """The one that all who look choose, where several were created at once."""
+    which = f"tags.step = 'ledger' AND tags.task = '{name}'"
+    runs = client.search_runs([experiment_id], which, order_by=["attributes.start_time ASC", "attributes.run_id ASC"])
+    run_id: str = runs[0].info.run_id
+    return run_id

@@ -24,6 +24,7 @@ logging.getLogger("mlflow.types.type_hints").setLevel(logging.ERROR)
 
 # What the ONNX types that tasks use are called in numpy.
 DTYPES: dict[str, np.dtype] = {"tensor(uint8)": np.dtype(np.uint8), "tensor(float)": np.dtype(np.float32)}
+IMAGE_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
 class OnnxModel(PythonModel):
@@ -97,7 +98,7 @@ class OnnxModel(PythonModel):
             data = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             raise _bad("expected a string to be base64") from None
-        if data.startswith((b"\x89PNG", b"\xff\xd8")):
+        if len(self._shape) in (2, 3) and data.startswith(IMAGE_SIGNATURES):
             return self._image(data)
         expected = math.prod(self._shape) * self._dtype.itemsize
         if len(data) != expected:
@@ -117,6 +118,8 @@ class OnnxModel(PythonModel):
                     raise _bad(
                         f"expected an image of {width}×{height} pixels, received {image.size[0]}×{image.size[1]}"
                     )
+                if image.mode not in ("1", "L", "P", "RGB") or image.has_transparency_data:
+                    raise _bad(f"expected an image of 8 bits without transparency, received mode {image.mode}")
                 pixels = np.asarray(image.convert("L" if grey else "RGB"))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise _bad(f"cannot read the image: {error}") from None

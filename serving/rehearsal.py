@@ -20,11 +20,25 @@ import numpy as np
 import requests
 
 START_TIMEOUT_SECONDS = 60
+STOP_TIMEOUT_SECONDS = 10
 REQUEST_TIMEOUT_SECONDS = 10
 
 
 class RehearsalError(Exception):
     """The candidate failed; the message says how."""
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Requests with their right answers, as packed with the model.
+
+    Attributes:
+        tolerance: Largest absolute difference that counts as the same answer.
+        requests: Each with a `body` to post and the `predictions` to come back.
+    """
+
+    tolerance: float
+    requests: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -48,17 +62,16 @@ def rehearse(model_path: Path) -> Rehearsal:
     Raises:
         RehearsalError: It did not start, or a golden request was not answered as it should be.
     """
-    golden = _golden_requests(model_path)
+    golden = _golden(model_path)
     started = time.monotonic()
     with scoring_server(model_path) as url:
         ready = time.monotonic() - started
-        differences = [_difference(url, request) for request in golden["requests"]]
-    worst = max(differences)
-    if not worst <= golden["tolerance"]:
+        worst = max(_difference(url, request) for request in golden.requests)
+    if worst > golden.tolerance:
         raise RehearsalError(
-            f"its answers differ from the golden ones by {worst:.2g}, at most {golden['tolerance']:.2g} is allowed"
+            f"its answers differ from the golden ones by {worst:.2g}, at most {golden.tolerance:.2g} is allowed"
         )
-    return Rehearsal(ready_seconds=ready, parity=worst, requests=len(differences))
+    return Rehearsal(ready_seconds=ready, parity=worst, requests=len(golden.requests))
 
 
 @contextlib.contextmanager
@@ -76,6 +89,7 @@ def scoring_server(model_path: Path) -> Iterator[str]:
         server = subprocess.Popen(
             command, env=_environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
+        guard = _guard(server)
         url = f"http://127.0.0.1:{port}"
         try:
             try:
@@ -86,7 +100,7 @@ def scoring_server(model_path: Path) -> Iterator[str]:
                 raise RehearsalError(f"{error}; its last words: {lines[-1] if lines else 'none'}") from None
             yield url
         finally:
-            _end(server)
+            _end(server, guard)
 
 
 def _environment() -> dict[str, str]:
@@ -100,42 +114,68 @@ def _wait_until_ready(server: subprocess.Popen[bytes], url: str) -> None:
         if server.poll() is not None:
             raise RehearsalError(f"the scoring server ended with exit code {server.returncode}")
         with contextlib.suppress(requests.ConnectionError, requests.Timeout):
-            if requests.get(f"{url}/ping", timeout=1).ok:
+            if _session().get(f"{url}/ping", timeout=1).ok and server.poll() is None:
                 return
         time.sleep(0.05)
     raise RehearsalError(f"the scoring server was not ready after {START_TIMEOUT_SECONDS} s")
 
 
-def _end(server: subprocess.Popen[bytes]) -> None:
+def _guard(server: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """A process that ends the server's whole session once its standard input is closed: by us, or by the operating
+    system when we were killed."""
+    command = ["sh", "-c", f"cat; kill -TERM -{server.pid}"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+def _end(server: subprocess.Popen[bytes], guard: subprocess.Popen[bytes]) -> None:
+    """Ends the server and everything it started, by force where asking does not help."""
+    guard.communicate()
+    deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(server.pid, signal.SIGTERM)
-    try:
-        server.wait(timeout=10)
-    except subprocess.TimeoutExpired:
+        while time.monotonic() < deadline:
+            server.poll()  # takes note of its end, or it would count as one of its session for ever
+            os.killpg(server.pid, 0)
+            time.sleep(0.05)
         os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+    server.wait()
 
 
-def _golden_requests(model_path: Path) -> dict[str, Any]:
+def _golden(model_path: Path) -> Golden:
     try:
-        golden: dict[str, Any] = json.loads((model_path / "artifacts" / "golden.json").read_text())
-    except (OSError, ValueError) as error:
+        golden = Golden(**json.loads((model_path / "artifacts" / "golden.json").read_text()))
+        complete = golden.requests and all({"body", "predictions"} <= request.keys() for request in golden.requests)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise RehearsalError(f"it has no readable golden requests: {error}") from None
+    if not complete:
+        raise RehearsalError("it has no readable golden requests: some lack a body or the predictions")
     return golden
 
 
 def _difference(url: str, request: dict[str, Any]) -> float:
     """Largest absolute difference between the served and the golden predictions."""
     try:
-        reply = requests.post(f"{url}/invocations", json=request["body"], timeout=REQUEST_TIMEOUT_SECONDS)
+        reply = _session().post(f"{url}/invocations", json=request["body"], timeout=REQUEST_TIMEOUT_SECONDS)
     except requests.RequestException as error:
         raise RehearsalError(f"a golden request got no answer: {type(error).__name__}") from None
     if reply.status_code != 200:
         raise RehearsalError(f"a golden request got HTTP {reply.status_code}: {reply.text[:200]}")
-    served, expected = np.asarray(reply.json()["predictions"]), np.asarray(request["predictions"])
+    try:
+        served = np.asarray(reply.json()["predictions"], float)
+    except (KeyError, TypeError, ValueError):
+        raise RehearsalError(f"a golden request got no predictions: {reply.text[:200]}") from None
+    expected = np.asarray(request["predictions"], float)
     if served.shape != expected.shape:
         raise RehearsalError(f"a golden request got predictions of shape {served.shape}, expected {expected.shape}")
+    if not np.isfinite(served).all():
+        raise RehearsalError("a golden request got predictions that are not finite")
     return float(np.abs(served - expected).max())
+
+
+def _session() -> requests.Session:
+    """Talks to this machine, whatever proxy the environment names."""
+    session = requests.Session()
+    session.trust_env = False
+    return session
 
 
 def _free_port() -> int:

@@ -9,6 +9,7 @@ import argparse
 import gc
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -82,6 +83,7 @@ def main(target: Parser, run: Callable[[argparse.Namespace], Any], argv: Sequenc
     for library in ("mlflow.store.db", "mlflow.models.signature", "mlflow.types.type_hints", "mlflow.system_metrics"):
         logging.getLogger(library).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message="In the future `np.object`")  # Keras's ONNX export
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to stop, tidy up as after Ctrl-C
     try:
         run(target.parse_args(argv))
         gc.freeze()  # or Python would walk a million imported objects once more before it ends

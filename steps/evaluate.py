@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from registry.candidates import EVALUATION_TAG, PREDICTIONS_FILE, Candidate, find
+from serving.rehearsal import RehearsalError
 from steps import cli, runs
 from steps.train import log_data
 from tasks.contract import Scores, Task, get_task
@@ -44,7 +45,7 @@ def evaluate(task: Task, model_uri: str) -> Candidate:
     note = f"Scores `{candidate.uri}`, a model of **{task.name}**, on the test split."
     with runs.step_run(client, task, "evaluate", name, note) as run:
         mlflow.log_params({"evaluated.model_uri": candidate.uri, "evaluated.run_id": candidate.run_id})
-        model = mlflow.pyfunc.load_model(candidate.uri)
+        model = load(candidate)
         test = task.load("test")
         log_data(task, test=test)
         outputs = predict(model, test.inputs)
@@ -60,6 +61,18 @@ def evaluate(task: Task, model_uri: str) -> Candidate:
         client.set_logged_model_tags(candidate.model_id, {EVALUATION_TAG: run.info.run_id})
         _print_table(task, candidate, intervals, latency, worst)
     return find(client, task, candidate.uri)
+
+
+def load(candidate: Candidate) -> PyFuncModel:
+    """The candidate as it is served.
+
+    Raises:
+        RehearsalError: It does not load.
+    """
+    try:
+        return mlflow.pyfunc.load_model(candidate.uri)
+    except Exception as error:  # its own code runs here
+        raise RehearsalError(f"{candidate.uri} does not load: {error}") from error
 
 
 def predict(model: PyFuncModel, inputs: np.ndarray) -> np.ndarray:

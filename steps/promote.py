@@ -17,7 +17,7 @@ from registry import candidates, gate
 from registry.candidates import Candidate
 from registry.gate import Verdict
 from registry.ledger import ALIAS, ConflictError, Ledger, Move, rolled_back
-from serving.rehearsal import Rehearsal, rehearse
+from serving.rehearsal import Rehearsal, RehearsalError, rehearse
 from steps import cli, runs
 from steps.evaluate import evaluate
 from tasks.contract import Scores, Task, UserError, get_task
@@ -49,12 +49,15 @@ def promote(task: Task, model_uri: str) -> bool:
             version = candidates.register(client, task, candidate)
             bless(client, version)
             verdict = judge(client, task, candidate, champion)
-            candidates.annotate(client, version, "gate", verdict.reason)
+            candidates.annotate(client, version, candidates.GATE_TAG, verdict.reason)
             mlflow.log_metrics({f"gate_{key}": value for key, value in verdict.figures.items()})
             if not verdict.promote:
+                candidates.annotate(client, version, candidates.REFUSED_TAG, str(moves[-1].after if moves else None))
                 return _tell(task, moves, f"{_label(candidate)} was not promoted. {verdict.reason}")
             try:
-                move = ledger.move(moves, "promotion", str(version.version), verdict.reason, verdict.figures)
+                move = ledger.move(
+                    moves, "promotion", str(version.version), verdict.reason, verdict.figures, candidate.weights
+                )
             except ConflictError:
                 logger.info("Another process moved the champion meanwhile; deciding anew.")
                 continue
@@ -63,7 +66,7 @@ def promote(task: Task, model_uri: str) -> bool:
 
 
 def choose(client: MlflowClient, task: Task, model_uri: str, moves: list[Move]) -> Candidate:
-    """The candidate that `model_uri` names; "best" leaves out what was rolled back."""
+    """The candidate that `model_uri` names; "best" leaves out what was rolled back, refused or broken."""
     if model_uri != "best":
         candidate = candidates.find(client, task, model_uri)
         if candidate.evaluation_run is None:
@@ -74,17 +77,30 @@ def choose(client: MlflowClient, task: Task, model_uri: str, moves: list[Move]) 
     rejected = rolled_back(moves)
     if rejected:
         logger.info("Left out, because they were rolled back: versions %s.", ", ".join(sorted(rejected)))
-    excluded = {candidates.model_id_of(client.get_model_version(task.name, version)) for version in rejected}
-    return candidates.best(task, candidates.models_of(client, task), excluded)
+    refused = candidates.refused(client, task, moves[-1].after if moves else None)
+    everything = candidates.models_of(client, task)
+    return candidates.best(
+        task,
+        [
+            candidate
+            for candidate in everything
+            if candidate.model_id not in refused
+            and not (candidate.weights is not None and candidate.weights in rejected.values())
+        ],
+    )
 
 
 def champion_of(client: MlflowClient, task: Task, moves: list[Move]) -> Candidate | None:
-    """The champion, None where there is none or its model is gone."""
+    """The champion, None where there is none or its model is gone.
+
+    Raises:
+        UserError: It was not made by `train`, so nothing can be compared with it.
+    """
     if not moves or (version := moves[-1].after) is None:
         return None
     try:
         champion = candidates.find(client, task, f"models:/{task.name}/{version}")
-    except UserError as error:
+    except candidates.NoSuchModelError as error:
         logger.warning("The champion, version %s, cannot be compared with: %s", version, error)
         return None
     try:
@@ -110,13 +126,12 @@ def bless(client: MlflowClient, version: ModelVersion) -> Rehearsal:
     Raises:
         RehearsalError: It failed; the reason is on the version.
     """
-    path = Path(mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}"))
     try:
-        rehearsal = rehearse(path)
-    except Exception as error:
-        candidates.annotate(client, version, "rehearsal", f"failed: {error}")
+        rehearsal = rehearse(_files(version))
+    except RehearsalError as error:
+        candidates.annotate(client, version, candidates.REHEARSAL_TAG, f"{candidates.FAILED}{error}")
         raise
-    candidates.annotate(client, version, "rehearsal", json.dumps(dataclasses.asdict(rehearsal)))
+    candidates.annotate(client, version, candidates.REHEARSAL_TAG, json.dumps(dataclasses.asdict(rehearsal)))
     logger.info(
         "Version %s answered %d golden requests, ready after %.1f s.",
         version.version,
@@ -124,6 +139,13 @@ def bless(client: MlflowClient, version: ModelVersion) -> Rehearsal:
         rehearsal.ready_seconds,
     )
     return rehearsal
+
+
+def _files(version: ModelVersion) -> Path:
+    try:
+        return Path(mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}"))
+    except (MlflowException, OSError) as error:
+        raise RehearsalError(f"its files cannot be read: {error}") from error
 
 
 def judge(client: MlflowClient, task: Task, candidate: Candidate, champion: Candidate | None) -> Verdict:

@@ -8,16 +8,18 @@ import logging
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import requests
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 
+from registry.candidates import LAUNCHED_TAG
 from tasks.contract import Task, UserError
 
 logger = logging.getLogger(__name__)
@@ -25,7 +27,7 @@ logger = logging.getLogger(__name__)
 NOTE = "mlflow.note.content"  # what the UI shows as a run's description
 CHECKPOINT_TAG = "checkpoint"  # of a train run: "<epochs done>:<artifact path>"
 DEFAULT_EXPERIMENT = "0"
-TRAINING_EXPERIMENT = {"mlflow.experimentKind": "custom_model_development"}  # the UI opens with runs, not with traces
+KIND_TAG = "mlflow.experimentKind"  # of an experiment: whether the UI opens with runs or with traces
 SYSTEM_METRICS_SECONDS = 1  # MLflow samples every 10 s, longer than a short run takes
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("mlflow", "tensorflow", "keras", "numpy", "scipy", "scikit-learn", "onnx", "tf2onnx", "onnxruntime")
@@ -42,16 +44,16 @@ def connect() -> MlflowClient:
     if uri.startswith(("http://", "https://")):  # asked first: MLflow itself would try again for minutes
         try:
             requests.get(f"{uri}/health", timeout=10)
+        except requests.exceptions.SSLError:
+            pass  # it answers; what it has to show is for MLflow's own TLS settings to say
         except requests.RequestException as error:
             raise UserError(f"The tracking server {uri} does not answer ({type(error).__name__}). {advice}") from error
-    client = MlflowClient()
     try:
-        client.get_experiment(DEFAULT_EXPERIMENT)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise UserError(
-                f"The tracking store {uri} cannot be used: {error.message.splitlines()[0]} {advice}"
-            ) from error
+        client = MlflowClient()
+        client.search_experiments(max_results=1)
+    except Exception as error:  # whatever the store's driver raises
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"The tracking store {uri} cannot be used: {reason}. {advice}") from error
     return client
 
 
@@ -60,7 +62,9 @@ def experiment_of(client: MlflowClient, task: Task) -> str:
     if name := os.environ.get("MLFLOW_EXPERIMENT_NAME"):
         return _experiment_named(client, name)
     chosen = os.environ.get("MLFLOW_EXPERIMENT_ID", DEFAULT_EXPERIMENT)
-    return _experiment_named(client, task.name) if chosen == DEFAULT_EXPERIMENT else chosen
+    if chosen == DEFAULT_EXPERIMENT:
+        return _experiment_named(client, task.name)
+    return _usable(client, _found(client.get_experiment, chosen))
 
 
 @contextlib.contextmanager
@@ -83,7 +87,7 @@ def step_run(
     """
     experiment = experiment_of(client, task)
     launched = None if mlflow.active_run() else os.environ.pop("MLFLOW_RUN_ID", None)
-    attach = launched if launched and client.get_run(launched).info.experiment_id == experiment else None
+    attach = launched if launched and _found(client.get_run, launched).info.experiment_id == experiment else None
     tags = {"task": task.name, "step": step, NOTE: note}
     mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)  # type: ignore[no-untyped-call]
     with mlflow.start_run(
@@ -145,26 +149,46 @@ def commit() -> str:
 def _git(*arguments: str) -> str | None:
     """The output of a git command in the project's folder; None where it is no checkout or there is no git."""
     try:
-        result = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=True)
+        result = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return result.stdout.strip()
+    return result.stdout.decode(errors="replace").strip()
 
 
 def _experiment_named(client: MlflowClient, name: str) -> str:
     """The id of the experiment, created when it is not there."""
     if (experiment := client.get_experiment_by_name(name)) is None:
         with contextlib.suppress(MlflowException):  # somebody else was faster
-            client.create_experiment(name, artifact_location=_artifact_location(name), tags=TRAINING_EXPERIMENT)
+            client.create_experiment(name, artifact_location=_artifact_location(name))
         experiment = client.get_experiment_by_name(name)
         assert experiment is not None
+    return _usable(client, experiment)
+
+
+def _usable(client: MlflowClient, experiment: Experiment) -> str:
+    """The experiment's id; it is marked as one of training where nobody marked it as anything."""
+    experiment_id: str = experiment.experiment_id
     if experiment.lifecycle_stage == "deleted":
         raise UserError(
-            f"The experiment {name!r} was deleted. Set MLFLOW_EXPERIMENT_NAME to another one, or restore it: "
-            f"mlflow experiments restore -x {experiment.experiment_id}"
+            f"The experiment {experiment.name!r} was deleted. Set MLFLOW_EXPERIMENT_NAME to another one, or restore "
+            f"it: mlflow experiments restore -x {experiment_id}"
         )
-    experiment_id: str = experiment.experiment_id
+    if KIND_TAG not in experiment.tags:
+        client.set_experiment_tag(experiment_id, KIND_TAG, "custom_model_development")
     return experiment_id
+
+
+def _found(get: Callable[[str], Any], identifier: str) -> Any:
+    """What MLflow knows by an id that came with the environment.
+
+    Raises:
+        UserError: It knows nothing by it.
+    """
+    try:
+        return get(identifier)
+    except MlflowException as error:
+        message = "MLFLOW_RUN_ID or MLFLOW_EXPERIMENT_ID is set to what this tracking store does not have"
+        raise UserError(f"{message}: {str(error.message).splitlines()[0]}") from error
 
 
 def _artifact_location(name: str) -> str | None:
@@ -180,5 +204,5 @@ def _point_to(client: MlflowClient, launched: str, run: Run, task: Task, name: s
     link = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
     client.update_run(launched, name=f"launch of {name}")
     client.set_tag(launched, NOTE, f"Launched [{name}]({link}), a run of the experiment {task.name}.")
-    client.set_tag(launched, "launched_run", run.info.run_id)
+    client.set_tag(launched, LAUNCHED_TAG, run.info.run_id)
     logger.info("Run %s (%s) in the experiment %s", run.info.run_id, name, task.name)

@@ -20,7 +20,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from rich.console import Console
 from rich.table import Table
 
-from registry.candidates import TASK_TAG, WEIGHTS_TAG
+from registry.candidates import LAUNCHED_TAG, TASK_TAG, WEIGHTS_TAG
 from serving.package import MODEL_CODE, REQUIREMENTS, Package, package, weights_digest
 from steps import cli, runs
 from tasks.contract import Config, Split, Task, UserError, get_task
@@ -67,7 +67,8 @@ def train(task: Task, config: Config, interrupted: Interrupted | None = None) ->
             metrics = {f"val_{key}": value for key, value in task.metrics(validation.targets, packaged.outputs).items()}
             trained = log_model(run, task, config, packaged, weights_digest(model), metrics)
         log_figures(client, run, task, validation, packaged)
-        _drop_checkpoint(client, run)
+        for checkpointed in [run] + ([interrupted.run] if interrupted else []):
+            _drop_checkpoint(client, checkpointed)
         runs.describe(_summary(task, config, metrics, trained, interrupted))
         _print_table(run, metrics | {"onnx_max_abs_diff": packaged.parity}, trained)
     return trained
@@ -159,7 +160,7 @@ def find_interrupted(client: MlflowClient, task: Task, run_id: str) -> Interrupt
     """
     try:
         run = client.get_run(run_id)
-        run = client.get_run(run.data.tags.get("launched_run", run_id))
+        run = client.get_run(run.data.tags.get(LAUNCHED_TAG, run_id))
     except MlflowException as error:
         raise UserError(f"There is no run {run_id!r} to resume: {error.message.splitlines()[0]}") from error
     if run.data.tags.get("step") != "train" or run.data.tags.get("task") != task.name:
@@ -167,6 +168,8 @@ def find_interrupted(client: MlflowClient, task: Task, run_id: str) -> Interrupt
     if run.info.status == "FINISHED":
         raise UserError(f"Run {run_id} has finished, there is nothing to resume.")
     if not (checkpoint := run.data.tags.get(runs.CHECKPOINT_TAG)):
+        if before := run.data.tags.get("resumed_from"):  # it had not come further than where it set out from
+            return find_interrupted(client, task, before)
         raise UserError(f"Run {run_id} has no checkpoint: it stopped before its first epoch ended. Train anew.")
     done, path = checkpoint.split(":", 1)
     values = json.loads(Path(client.download_artifacts(run.info.run_id, CONFIG_FILE)).read_text())
@@ -247,6 +250,13 @@ def _print_table(run: Run, metrics: dict[str, float], trained: Trained) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     if arguments.resume:
+        others = [
+            name
+            for name, value in vars(parser().parse_args([])).items()
+            if name not in ("task", "resume") and getattr(arguments, name) != value
+        ]
+        if others:
+            raise UserError(f"A resumed run brings its own configuration; leave out {', '.join(others)}.")
         task = get_task(arguments.task)
         interrupted = find_interrupted(runs.connect(), task, arguments.resume)
         train(task, interrupted.config, interrupted)

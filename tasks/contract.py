@@ -74,7 +74,7 @@ class Config:
         epochs: Passes over the training split, at least 1.
         batch_size: Examples per gradient step, at least 1.
         learning_rate: Peak step size of the optimizer, above 0.
-        seed: Seed of initialisation, shuffling and dropout, at least 1.
+        seed: Seed of initialisation, shuffling and dropout, at least 1 and below 2**32.
     """
 
     model: str
@@ -87,6 +87,8 @@ class Config:
         for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 1)):
             if getattr(self, name) < least:
                 raise UserError(f"{name} must be at least {least}, received {getattr(self, name)}.")
+        if self.seed >= 2**32:
+            raise UserError(f"seed must be below {2**32}, received {self.seed}.")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise UserError(f"learning_rate must be a finite number above 0, received {self.learning_rate}.")
 

@@ -12,7 +12,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import uuid
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +31,10 @@ NETWORK_TIMEOUT_SECONDS = 60
 
 class SourceError(Exception):
     """A source cannot give the data; the message says why."""
+
+
+# What reading a broken archive, table or array raises.
+UNREADABLE = (SourceError, OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
 def fetch(name: str, sources: Sequence[tuple[str, Callable[[], Arrays]]], digests: Mapping[str, str]) -> Arrays:
@@ -57,8 +63,8 @@ def fetch(name: str, sources: Sequence[tuple[str, Callable[[], Arrays]]], digest
         try:
             with _socket_timeout():
                 arrays = _verified(read(), digests)
-        except SourceError as error:
-            failures.append(f"{label}: {error}")
+        except UNREADABLE as error:
+            failures.append(f"{label}: {error or type(error).__name__}")
             continue
         logger.info("%s comes from %s.", name, label)
         _write_npz(path, arrays)
@@ -120,23 +126,23 @@ def _read_npz(path: Path) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise SourceError(str(error) or type(error).__name__) from error
 
 
 def _write_npz(path: Path, arrays: Arrays) -> None:
     """Writes beside the target and renames, so a reader sees the whole file or none."""
+    temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex}.npz")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.stem}-", suffix=".npz", delete=False) as file:
-            try:
+        try:
+            with temporary.open("xb") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own options
                 file.flush()
                 os.fsync(file.fileno())
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink()
-                raise
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
             f"Cannot write the cache {path}: {error.strerror}. "

@@ -33,6 +33,7 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+        patch.setenv("PIP_NO_INDEX", "1")  # what the guard below cannot see: pip is a process of its own
         patch.chdir(tmp_path_factory.mktemp("cwd"))
         yield
 

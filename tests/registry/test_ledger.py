@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -85,12 +86,48 @@ def test_a_decided_move_is_completed_by_whoever_comes_next(ledger: Ledger) -> No
     assert ledger.champion() == "2"
 
 
-def test_a_slow_process_does_not_set_the_alias_back(ledger: Ledger) -> None:
+def test_a_slow_process_does_not_set_the_alias_back(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sees its move not applied, then sleeps so long that another applies it and makes the next one."""
     promote(ledger, "1")
     slow = Move(2, "promotion", "1", "2", "decided, then the process slept")
     ledger._append(slow)
-    promote(ledger, "3")
+    is_applied = Ledger._is_applied
+    looked: list[Move] = []
+
+    def sleepy(self: Ledger, move: Move) -> bool:
+        if move == slow and not looked:
+            looked.append(move)
+            promote(ledger, "3")
+            return False
+        return is_applied(self, move)
+
+    monkeypatch.setattr(Ledger, "_is_applied", sleepy)
     ledger._apply(slow)
+    assert looked
+    assert ledger.champion() == "3"
+    assert [move.kind for move in ledger.settle()] == ["promotion"] * 3
+
+
+def test_an_alias_set_back_for_a_moment_is_not_taken_for_a_hand(
+    ledger: Ledger, store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry.ledger, "GRACE_SECONDS", 5.0)
+    promote(ledger, "1")
+    promote(ledger, "2")
+    store.set_registered_model_alias(NAME, ALIAS, "1")  # a slow process has just done that
+    repair = threading.Timer(0.5, store.set_registered_model_alias, (NAME, ALIAS, "2"))
+    repair.start()
+    assert [move.kind for move in ledger.settle()] == ["promotion", "promotion"]
+    repair.join()
+
+
+def test_a_decided_move_to_a_version_that_is_gone_does_not_block(ledger: Ledger, store: MlflowClient) -> None:
+    promote(ledger, "1")
+    ledger._append(Move(2, "promotion", "1", "2", "the process died here"))
+    store.delete_model_version(NAME, "2")
+    assert ledger.settle()[-1].after == "1"
+    assert ledger.champion() == "1"
+    promote(ledger, "3")
     assert ledger.champion() == "3"
 
 
@@ -130,9 +167,16 @@ def test_a_deleted_ledger_run_is_restored(ledger: Ledger, store: MlflowClient, e
     assert [move.after for move in again.moves()] == ["1", "2"]
 
 
+def test_a_ledger_whose_tag_was_lost_is_found_again(ledger: Ledger, store: MlflowClient, experiment: str) -> None:
+    promote(ledger, "1")
+    store.delete_registered_model_tag(NAME, LEDGER_TAG)
+    assert Ledger.open(store, NAME, experiment).run_id == ledger.run_id
+
+
 def test_a_ledger_run_that_is_gone_for_good_is_replaced(ledger: Ledger, store: MlflowClient, experiment: str) -> None:
     promote(ledger, "1")
     store.set_registered_model_tag(NAME, LEDGER_TAG, "0" * 32)
+    store.delete_run(ledger.run_id)
     again = Ledger.open(store, NAME, experiment)
     assert again.run_id != ledger.run_id
     assert [(move.kind, move.after) for move in again.settle()] == [("by hand", "1")]
@@ -145,19 +189,40 @@ def test_two_rollbacks_lead_two_promotions_back() -> None:
     assert earlier_champions(moves) == ["1"]
     moves = chain(*((m.kind, m.after) for m in moves), ("rollback", "1"))
     assert earlier_champions(moves) == []
-    assert rolled_back(moves) == {"2", "3"}
+    assert rolled_back(moves).keys() == {"2", "3"}
 
 
 def test_a_promotion_after_a_rollback_goes_on_from_there() -> None:
     moves = chain(("promotion", "1"), ("promotion", "2"), ("rollback", "1"), ("promotion", "3"))
     assert earlier_champions(moves) == ["1"]
-    assert rolled_back(moves) == {"2"}
+    assert rolled_back(moves).keys() == {"2"}
 
 
 def test_a_version_that_is_promoted_again_is_no_longer_rolled_back() -> None:
     moves = chain(("promotion", "1"), ("promotion", "2"), ("rollback", "1"), ("promotion", "2"))
-    assert rolled_back(moves) == set()
+    assert rolled_back(moves) == {}
     assert earlier_champions(moves) == ["1"]
+
+
+def test_a_rollback_leads_to_the_latest_time_that_a_version_served() -> None:
+    moves = chain(("promotion", "1"), ("promotion", "2"), ("promotion", "1"), ("promotion", "3"))
+    assert earlier_champions(moves) == ["1", "2", "1"]
+    assert earlier_champions([*moves, Move(5, "rollback", "3", "1", "")]) == ["2"]
+
+
+def test_a_rollback_never_leads_to_the_champion_itself() -> None:
+    assert earlier_champions(chain(("promotion", "1"), ("by hand", None), ("by hand", "1"))) == []
+
+
+def test_weights_that_were_rolled_back_are_known_until_they_come_back() -> None:
+    moves = [
+        Move(1, "promotion", None, "1", "", weights="a"),
+        Move(2, "promotion", "1", "2", "", weights="b"),
+        Move(3, "rollback", "2", "1", ""),
+    ]
+    assert rolled_back(moves) == {"2": "b"}
+    again = Move(4, "promotion", "1", "3", "", weights="b")  # the same weights as another version
+    assert rolled_back([*moves, again]) == {}
 
 
 def test_after_the_alias_was_removed_the_last_champion_is_an_earlier_one() -> None:

