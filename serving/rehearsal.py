@@ -62,16 +62,26 @@ def rehearse(model_path: Path) -> Rehearsal:
     Raises:
         RehearsalError: It did not start, or a golden request was not answered as it should be.
     """
-    golden = _golden(model_path)
+    golden = read_golden(model_path)
     started = time.monotonic()
     with scoring_server(model_path) as url:
         ready = time.monotonic() - started
-        worst = max(_difference(url, request) for request in golden.requests)
+        parity = replay(url, golden)
+    return Rehearsal(ready_seconds=ready, parity=parity, requests=len(golden.requests))
+
+
+def replay(url: str, golden: Golden) -> float:
+    """Sends the golden requests to a server and gives the largest absolute difference to their answers.
+
+    Raises:
+        RehearsalError: A request was not answered as it should be.
+    """
+    worst = max(_difference(url, request) for request in golden.requests)
     if worst > golden.tolerance:
         raise RehearsalError(
             f"its answers differ from the golden ones by {worst:.2g}, at most {golden.tolerance:.2g} is allowed"
         )
-    return Rehearsal(ready_seconds=ready, parity=worst, requests=len(golden.requests))
+    return worst
 
 
 @contextlib.contextmanager
@@ -140,7 +150,12 @@ def _end(server: subprocess.Popen[bytes], guard: subprocess.Popen[bytes]) -> Non
     server.wait()
 
 
-def _golden(model_path: Path) -> Golden:
+def read_golden(model_path: Path) -> Golden:
+    """The golden requests that were packed with a model.
+
+    Raises:
+        RehearsalError: There are none, or they are incomplete.
+    """
     try:
         golden = Golden(**json.loads((model_path / "artifacts" / "golden.json").read_text()))
         complete = golden.requests and all({"body", "predictions"} <= request.keys() for request in golden.requests)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -15,7 +16,7 @@ import psutil
 import pytest
 
 from serving.package import MODEL_CODE, REQUIREMENTS, package
-from serving.rehearsal import RehearsalError, rehearse, scoring_server
+from serving.rehearsal import Golden, RehearsalError, read_golden, rehearse, replay, scoring_server
 from tasks.contract import get_task
 from tests.conftest import ROOT
 
@@ -54,11 +55,6 @@ def servers(model: Path) -> list[int]:
     return found
 
 
-def edit_golden(model: Path, **values: object) -> None:
-    path = model / "artifacts" / "golden.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-
 def test_a_sound_model_passes_and_its_server_is_gone_afterwards(model: Path) -> None:
     rehearsal = rehearse(model)
     assert rehearsal.requests == 3
@@ -67,18 +63,36 @@ def test_a_sound_model_passes_and_its_server_is_gone_afterwards(model: Path) -> 
     assert servers(model) == []
 
 
-def test_wrong_answers_fail(model: Path) -> None:
-    golden = json.loads((model / "artifacts" / "golden.json").read_text())
-    golden["requests"][1]["predictions"][0][0] += 0.1
-    edit_golden(model, requests=golden["requests"])
+@pytest.fixture(scope="module")
+def url(saved: Path) -> Iterator[str]:
+    """A server that several tests share."""
+    with scoring_server(saved) as address:
+        yield address
+
+
+def test_wrong_answers_fail(url: str, saved: Path) -> None:
+    golden = read_golden(saved)
+    golden.requests[1]["predictions"][0][0] += 0.1
     with pytest.raises(RehearsalError, match=r"differ from the golden ones by 0\.1, at most 0\.0001 is allowed"):
-        rehearse(model)
+        replay(url, golden)
 
 
-def test_a_refused_golden_request_fails(model: Path) -> None:
-    edit_golden(model, requests=[{"body": {"inputs": [[1, 2, 3]]}, "predictions": [[1.0]]}])
+def test_a_refused_golden_request_fails(url: str) -> None:
+    golden = Golden(1e-4, [{"body": {"inputs": [[1, 2, 3]]}, "predictions": [[1.0]]}])
     with pytest.raises(RehearsalError, match=r"a golden request got HTTP 400: .*expected an item of shape \(8, 8\)"):
-        rehearse(model)
+        replay(url, golden)
+
+
+def test_another_number_of_answers_fails(url: str, saved: Path) -> None:
+    golden = read_golden(saved)
+    golden.requests[0]["predictions"].pop()
+    with pytest.raises(RehearsalError, match=r"predictions of shape \(8, 10\), expected \(7, 10\)"):
+        replay(url, golden)
+
+
+def test_a_proxy_in_the_environment_is_not_asked(url: str, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    assert replay(url, read_golden(saved)) < 1e-5
 
 
 def test_a_model_that_does_not_load_fails_with_its_last_words(model: Path) -> None:
@@ -126,8 +140,3 @@ def test_incomplete_golden_requests_are_no_rehearsal(model: Path, golden: object
     (model / "artifacts" / "golden.json").write_text(json.dumps(golden))
     with pytest.raises(RehearsalError, match="it has no readable golden requests"):
         rehearse(model)
-
-
-def test_a_proxy_in_the_environment_is_not_asked(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    assert rehearse(model).requests == 3
