@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,13 +123,16 @@ def best(task: Task, candidates: list[Candidate]) -> Candidate:
     return max(ready, key=lambda candidate: sign * candidate.metrics[metric])
 
 
-def refused(client: MlflowClient, task: Task, champion: str | None) -> set[str]:
-    """The ids of the models that failed their rehearsal, or were refused against this champion before."""
-    return {
-        str(version.source).removeprefix("models:/")
-        for version in client.search_model_versions(f"name = '{task.name}'")
-        if version.tags.get(REFUSED_TAG) == str(champion) or version.tags.get(REHEARSAL_TAG, "").startswith(FAILED)
-    }
+def models_of_versions(client: MlflowClient, task: Task, wanted: Callable[[ModelVersion], bool]) -> set[str]:
+    """The ids of the logged models behind the registered versions that are wanted."""
+    versions = client.search_model_versions(f"name = '{task.name}'")
+    return {str(version.source).removeprefix("models:/") for version in versions if wanted(version)}
+
+
+def was_refused(version: ModelVersion, champion: str | None) -> bool:
+    """Whether a version failed its rehearsal, or was refused against this champion before."""
+    failed: bool = version.tags.get(REHEARSAL_TAG, "").startswith(FAILED)
+    return failed or version.tags.get(REFUSED_TAG) == str(champion)
 
 
 def scores(client: MlflowClient, candidate: Candidate) -> tuple[Scores, str] | None:

@@ -77,17 +77,19 @@ def choose(client: MlflowClient, task: Task, model_uri: str, moves: list[Move]) 
     rejected = rolled_back(moves)
     if rejected:
         logger.info("Left out, because they were rolled back: versions %s.", ", ".join(sorted(rejected)))
-    refused = candidates.refused(client, task, moves[-1].after if moves else None)
-    everything = candidates.models_of(client, task)
-    return candidates.best(
+    champion = moves[-1].after if moves else None
+    excluded = candidates.models_of_versions(
+        client,
         task,
-        [
-            candidate
-            for candidate in everything
-            if candidate.model_id not in refused
-            and not (candidate.weights is not None and candidate.weights in rejected.values())
-        ],
+        lambda version: str(version.version) in rejected or candidates.was_refused(version, champion),
     )
+    left = [
+        candidate
+        for candidate in candidates.models_of(client, task)
+        if candidate.model_id not in excluded
+        and (candidate.weights is None or candidate.weights not in rejected.values())
+    ]
+    return candidates.best(task, left)
 
 
 def champion_of(client: MlflowClient, task: Task, moves: list[Move]) -> Candidate | None:

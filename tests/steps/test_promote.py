@@ -174,6 +174,17 @@ def test_rolled_back_weights_do_not_come_back_by_themselves(trained_store: Mlflo
     assert not promote(TASK, "best")
 
 
+@pytest.mark.usefixtures("quick")
+def test_what_was_put_in_by_hand_and_rolled_back_does_not_come_back_either(trained_store: MlflowClient) -> None:
+    good, better, _ = trained(trained_store)
+    promote(TASK, good.uri)
+    version = candidates.register(trained_store, TASK, better)
+    trained_store.set_registered_model_alias("digits", ALIAS, str(version.version))
+    assert rollback(TASK) == "1"
+    assert not promote(TASK, "best")
+    assert champion(trained_store) == good.model_id
+
+
 def made_refused(client: MlflowClient, candidate: Candidate, tag: str, value: str) -> None:
     version = candidates.register(client, TASK, candidate)
     candidates.annotate(client, version, tag, value)
