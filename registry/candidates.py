@@ -117,7 +117,8 @@ def best(task: Task, candidates: list[Candidate]) -> Candidate:
     ready = [candidate for candidate in candidates if candidate.evaluation_run and metric in candidate.metrics]
     if not ready:
         raise UserError(
-            f"{task.name} has no evaluated candidate. Evaluate one first: mlflow run . -e evaluate -P task={task.name}"
+            f"{task.name} has no evaluated candidate. Evaluate one first: mlflow run . -e evaluate -P task={task.name} "
+            "(one that was rolled back, refused or broken has to be named by model_uri)"
         )
     sign = 1 if task.primary.higher_is_better else -1
     return max(ready, key=lambda candidate: sign * candidate.metrics[metric])
@@ -132,7 +133,7 @@ def models_of_versions(client: MlflowClient, task: Task, wanted: Callable[[Model
 def was_refused(version: ModelVersion, champion: str | None) -> bool:
     """Whether a version failed its rehearsal, or was refused against this champion before."""
     failed: bool = version.tags.get(REHEARSAL_TAG, "").startswith(FAILED)
-    return failed or version.tags.get(REFUSED_TAG) == str(champion)
+    return failed or (champion is not None and version.tags.get(REFUSED_TAG) == champion)
 
 
 def scores(client: MlflowClient, candidate: Candidate) -> tuple[Scores, str] | None:

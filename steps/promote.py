@@ -52,7 +52,8 @@ def promote(task: Task, model_uri: str) -> bool:
             candidates.annotate(client, version, candidates.GATE_TAG, verdict.reason)
             mlflow.log_metrics({f"gate_{key}": value for key, value in verdict.figures.items()})
             if not verdict.promote:
-                candidates.annotate(client, version, candidates.REFUSED_TAG, str(moves[-1].after if moves else None))
+                if champion is not None:
+                    candidates.annotate(client, version, candidates.REFUSED_TAG, str(moves[-1].after))
                 return _tell(task, moves, f"{_label(candidate)} was not promoted. {verdict.reason}")
             try:
                 move = ledger.move(

@@ -211,6 +211,16 @@ def test_best_does_not_try_what_failed_its_rehearsal(trained_store: MlflowClient
 
 
 @pytest.mark.usefixtures("quick")
+def test_missing_the_floor_is_a_normal_outcome_however_often(
+    store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate(TASK, train(TASK, TASK.configure("linear", epochs=1, learning_rate=1e-4)).model_uri)
+    for _ in range(2):
+        assert not promote(TASK, "best")
+        assert "misses the floor" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_refusal_is_kept_on_the_version(trained_store: MlflowClient) -> None:
     _, better, linear = trained(trained_store)
     promote(TASK, better.uri)
