@@ -1,6 +1,6 @@
 """The plain recipe against our `dense`, accuracy alone: many seeds in one process, in turn.
 
-    python -m benchmarks.dense_accuracy [--seeds 30]
+    python -m benchmarks.dense_accuracy [--seeds 100]
 
 The speed benchmark has too few seeds to tell two recipes apart whose accuracy spreads by 0.001.
 """
@@ -49,7 +49,7 @@ def ours(train: Split, validation: Split, test: Split, seed: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--seeds", type=int, default=100)
     seeds = range(FIRST_SEED, FIRST_SEED + parser.parse_args().seeds)
     splits = TASK.load("train"), TASK.load("validation"), TASK.load("test")
     results: dict[str, list[float]] = {"plain": [], "ours": []}
