@@ -1,29 +1,42 @@
 """The served model: one file for every task, logged as code and run by MLflow's scoring server.
 
-It needs mlflow, numpy, onnxruntime and pillow, and nothing of this project, so it is imported neither by name nor
-together with another model's copy.
+It needs the packages imported here, and nothing of this project, so it is imported neither by name nor together with
+another model's copy. In a scoring server it also tells Prometheus what it does, on a port of its own:
+`METRICS_PORT`, 9464 where nothing is set, 0 for none.
 """
 
 import base64
 import binascii
+import gc
 import io
 import logging
 import math
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
+import yaml
 from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
-from mlflow.protos.databricks_pb2 import BAD_REQUEST
+from mlflow.protos.databricks_pb2 import BAD_REQUEST, INTERNAL_ERROR
 from mlflow.pyfunc.model import PythonModel
 from PIL import Image
+
+logger = logging.getLogger("uvicorn.error")  # the scoring server shows it, and no other
 
 # MLflow warns that it will not look into a union of types. That is what is wanted here: see predict.
 logging.getLogger("mlflow.types.type_hints").setLevel(logging.ERROR)
 
 # What the ONNX types that tasks use are called in numpy.
 DTYPES: dict[str, np.dtype] = {"tensor(uint8)": np.dtype(np.uint8), "tensor(float)": np.dtype(np.float32)}
+SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+CONFIDENCES = (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
 IMAGE_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
@@ -31,11 +44,24 @@ class OnnxModel(PythonModel):
     """Runs `model.onnx`. The shape and type of one item are read from the graph, preprocessing is inside it."""
 
     def load_context(self, context: Any) -> None:
-        self._session = onnxruntime.InferenceSession(context.artifacts["onnx"], providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        # Threads that spin while they wait take the cores from the server's other threads and workers.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if _one_of_several_workers():
+            options.intra_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(
+            context.artifacts["onnx"], options, providers=["CPUExecutionProvider"]
+        )
         graph_input = self._session.get_inputs()[0]
         self._input_name = graph_input.name
         self._shape = tuple(graph_input.shape[1:])  # of one item, without the batch
         self._dtype = DTYPES[graph_input.type]
+        self._run(np.zeros((1, *self._shape), self._dtype))  # the first run takes longer; it is not a user's
+        self._metrics: Metrics | None = None
+        self._settled = True
+        if "mlflow.pyfunc.scoring_server.app" in sys.modules:
+            self._metrics = serve_metrics(Path(context.artifacts["onnx"]).parent.parent)
+            self._settled = False
 
     # The hint makes MLflow hand over what stands under "inputs" as it is. With a tensor signature it would copy nested
     # lists number by number, which takes most of a request's time, and would refuse strings.
@@ -52,58 +78,74 @@ class OnnxModel(PythonModel):
             Outputs of shape (items, ...).
 
         Raises:
-            MlflowException: BAD_REQUEST, the message says what was expected and what came.
+            MlflowException: BAD_REQUEST, the message says what was expected and what came; INTERNAL_ERROR where the
+                model itself failed.
         """
-        if not model_input:
-            raise _bad("expected at least one item, received none")
-        batch = np.stack([self._item(item) for item in model_input])
-        outputs = self._session.run(None, {self._input_name: batch})[0]
+        if not self._settled:
+            # All that the server needs is loaded by now. Every full garbage collection would walk through it, some
+            # 70 ms in the middle of a request.
+            gc.freeze()
+            self._settled = True
+        if self._metrics is None:
+            return self._answer(model_input)
+        return self._metrics.observed(self._answer, model_input)
+
+    def _answer(self, items: Any) -> np.ndarray:
+        if not isinstance(items, list | np.ndarray):
+            raise Refused("type", f"expected a list of items, received {type(items).__name__}")
+        if len(items) == 0:
+            raise Refused("empty", "expected at least one item, received none")
+        batch = np.empty((len(items), *self._shape), self._dtype)
+        for row, item in enumerate(items):
+            batch[row] = self._decoded(item) if isinstance(item, str) else self._checked(item)
+        if not np.isfinite(batch).all():
+            raise Refused("range", "expected finite numbers only")
+        outputs = self._run(batch)
         if not np.isfinite(outputs).all():
-            raise _bad("the model has no finite answer for this input")
+            raise Refused("range", "the model has no finite answer for this input")
         return outputs
 
-    def _item(self, item: Any) -> np.ndarray:
-        """One item as an array of the graph's shape and type."""
-        return self._decoded(item) if isinstance(item, str) else self._checked(item)
+    def _run(self, batch: np.ndarray) -> np.ndarray:
+        try:
+            return np.asarray(self._session.run(None, {self._input_name: batch})[0])
+        except Exception as error:  # ONNX Runtime has no common class of its own
+            logger.exception("The model failed on a batch of shape %s.", batch.shape)
+            raise MlflowException("the model failed", error_code=INTERNAL_ERROR) from error
 
     def _checked(self, item: Any) -> np.ndarray:
+        """Raw values as an array of the item's shape and type."""
         try:
             values = np.asarray(item)
         except ValueError:
-            raise _bad(f"expected an item of shape {self._shape}, received a ragged list") from None
+            raise Refused("shape", f"expected an item of shape {self._shape}, received a ragged list") from None
         if values.shape != self._shape:
-            raise _bad(f"expected an item of shape {self._shape}, received {values.shape}")
+            raise Refused("shape", f"expected an item of shape {self._shape}, received {values.shape}")
         if values.dtype == self._dtype:
-            exact = values
-        elif values.dtype.kind in "iuf":
-            exact = self._converted(values)
-        else:
-            raise _bad("expected numbers only")
-        if not np.isfinite(exact).all():
-            raise _bad("expected finite numbers only")
-        return exact
-
-    def _converted(self, values: np.ndarray) -> np.ndarray:
+            return values
+        if values.dtype.kind not in "iuf":
+            raise Refused("type", "expected numbers only")
         if self._dtype.kind == "f":
             with np.errstate(over="ignore"):  # too large a number becomes infinite, which is refused
                 return values.astype(self._dtype)
         bounds = np.iinfo(self._dtype)
         # A NaN fails every comparison, so it is refused here too.
-        if not ((values >= bounds.min) & (values <= bounds.max) & (values == np.floor(values))).all():
-            raise _bad(f"expected whole numbers from {bounds.min} to {bounds.max}")
+        if not (values.min() >= bounds.min and values.max() <= bounds.max and (values == np.floor(values)).all()):
+            raise Refused("range", f"expected whole numbers from {bounds.min} to {bounds.max}")
         return values.astype(self._dtype)
 
     def _decoded(self, text: str) -> np.ndarray:
+        """The content of an encoded item as an array of the item's shape and type."""
         try:
             data = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
-            raise _bad("expected a string to be base64") from None
+            raise Refused("encoding", "expected a string to be base64") from None
         if len(self._shape) in (2, 3) and data.startswith(IMAGE_SIGNATURES):
             return self._image(data)
         expected = math.prod(self._shape) * self._dtype.itemsize
         if len(data) != expected:
-            raise _bad(f"expected a PNG, a JPEG or {expected} bytes of raw values, received {len(data)} bytes")
-        return self._checked(np.frombuffer(data, self._dtype.newbyteorder("<")).reshape(self._shape))
+            message = f"expected a PNG, a JPEG or {expected} bytes of raw values, received {len(data)} bytes"
+            raise Refused("encoding", message)
+        return np.frombuffer(data, self._dtype.newbyteorder("<")).reshape(self._shape)
 
     def _image(self, data: bytes) -> np.ndarray:
         """A PNG or JPEG file as grey (height, width) or RGB (height, width, 3) pixels."""
@@ -111,23 +153,125 @@ class OnnxModel(PythonModel):
         height, width = self._shape[:2]
         try:
             with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-                if image.size != (
-                    width,
-                    height,
-                ):  # known before anything is decoded: a small file can hold a huge image
-                    raise _bad(
-                        f"expected an image of {width}×{height} pixels, received {image.size[0]}×{image.size[1]}"
-                    )
+                if image.size != (width, height):  # before anything is decoded: a small file can hold a huge image
+                    size = "{}×{}".format(*image.size)
+                    raise Refused("image", f"expected an image of {width}×{height} pixels, received {size}")
                 if image.mode not in ("1", "L", "P", "RGB") or image.has_transparency_data:
-                    raise _bad(f"expected an image of 8 bits without transparency, received mode {image.mode}")
+                    message = f"expected an image of 8 bits without transparency, received mode {image.mode}"
+                    raise Refused("image", message)
                 pixels = np.asarray(image.convert("L" if grey else "RGB"))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise _bad(f"cannot read the image: {error}") from None
+            raise Refused("image", f"cannot read the image: {error}") from None
         return self._checked(pixels)
 
 
-def _bad(message: str) -> MlflowException:
-    return MlflowException(message, error_code=BAD_REQUEST)
+class Refused(MlflowException):
+    """A request that cannot be answered, told in one line; `kind` groups them in the metrics."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message, error_code=BAD_REQUEST)
+        self.kind = kind
+
+
+class Metrics:
+    """What a server of predictions tells Prometheus.
+
+    Args:
+        registry: Of prometheus_client.
+        name: Of the registered model, "" where it is not known.
+        version: Of the registered model, "" where it is not known.
+        labels: Names of the classes in the order of the outputs; empty where the outputs are no probabilities.
+    """
+
+    def __init__(self, registry: Any, name: str, version: str, labels: list[str]) -> None:
+        from prometheus_client import Counter, Gauge, Histogram
+
+        def histogram(metric: str, help_: str, *buckets: float) -> Any:
+            return Histogram(metric, help_, buckets=buckets, registry=registry)
+
+        def counter(metric: str, help_: str, *labels: str) -> Any:
+            return Counter(metric, help_, labels, registry=registry)
+
+        self._labels = labels
+        self._info = Gauge(
+            "model_info",
+            "1; the labels say what is served",
+            ["name", "version"],
+            registry=registry,
+            multiprocess_mode="max",
+        )
+        self._info.labels(name, version).set(1)
+        self._requests = counter("model_requests", "Requests that reached the model")
+        self._errors = counter("model_errors", "Requests without an answer, by reason", "kind")
+        self._predictions = counter("model_predictions", "Items by predicted class", "label")
+        self._seconds = histogram("model_seconds", "Time to decode a request and run the model", *SECONDS)
+        self._items = histogram("model_batch_items", "Items in a request", 1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
+        self._confidence = histogram("model_confidence", "Probability of the predicted class", *CONFIDENCES)
+
+    def serves(self, name: str, version: str) -> None:
+        """Notes that another version answers from now on."""
+        self._info.clear()
+        self._info.labels(name, version).set(1)
+
+    def observed(self, answer: Any, items: Any) -> np.ndarray:
+        """`answer(items)`, counted and timed."""
+        started = time.perf_counter()
+        self._requests.inc()
+        try:
+            outputs: np.ndarray = answer(items)
+        except Exception as error:
+            self._errors.labels(getattr(error, "kind", "internal")).inc()
+            raise
+        self._seconds.observe(time.perf_counter() - started)
+        self._items.observe(len(outputs))
+        if self._labels:
+            for label, confidence in zip(outputs.argmax(axis=1).tolist(), outputs.max(axis=1).tolist(), strict=True):
+                self._predictions.labels(self._labels[label]).inc()
+                self._confidence.observe(confidence)
+        return outputs
+
+
+def serve_metrics(model_path: Path) -> Metrics | None:
+    """Opens the metrics' port; None where `METRICS_PORT` is 0. Of several workers one answers for all."""
+    port = int(os.environ.get("METRICS_PORT", "9464"))
+    if port == 0:
+        return None
+    alone = not _one_of_several_workers()
+    if not alone:
+        # Read when prometheus_client is imported: the workers then count in files that whoever is asked adds up.
+        shared = Path(tempfile.gettempdir(), f"model-metrics-{os.getppid()}")
+        shared.mkdir(exist_ok=True)
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(shared)
+    import prometheus_client
+    from prometheus_client import multiprocess
+
+    registry = prometheus_client.CollectorRegistry()
+    if not alone:
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    metrics = Metrics(registry if alone else None, *registered_as(model_path), labels_of(model_path))
+    try:
+        prometheus_client.start_http_server(port, registry=registry)
+    except OSError as error:
+        logger.info("Metrics at port %d are another process's: %s", port, error)
+    return metrics
+
+
+def registered_as(model_path: Path) -> tuple[str, str]:
+    """Name and version of a model that came from the Model Registry, of which MLflow leaves a note; else empty."""
+    note = model_path / "registered_model_meta"
+    meta = yaml.safe_load(note.read_text()) if note.exists() else {}
+    return meta.get("model_name") or "", str(meta.get("model_version") or "")
+
+
+def labels_of(model_path: Path) -> list[str]:
+    """The classes in the order of the model's outputs; none where the outputs are no probabilities."""
+    presentation = yaml.safe_load((model_path / "MLmodel").read_text())["metadata"]["presentation"]
+    return list(presentation["labels"]) if presentation["kind"] == "labels" else []
+
+
+def _one_of_several_workers() -> bool:
+    """Whether uvicorn runs this process as one of several workers; a single one is nobody's child."""
+    return multiprocessing.parent_process() is not None
 
 
 set_model(OnnxModel())

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     import keras
 
 MODEL_CODE = Path(__file__).with_name("model.py")
-# What serving/model.py imports, and with it what `mlflow models build-docker` installs. No TensorFlow.
-REQUIREMENTS = tuple(f"{name}=={version(name)}" for name in ("mlflow", "numpy", "onnxruntime", "pillow"))
+# What `mlflow models build-docker` installs: the imports of serving/model.py, and what makes MLflow's server faster by
+# being there. No TensorFlow.
+IMPORTED = ("mlflow", "numpy", "onnxruntime", "pillow", "prometheus-client", "pyyaml")
+FASTER = ("httptools", "uvloop")
+REQUIREMENTS = tuple(f"{name}=={version(name)}" for name in (*IMPORTED, *FASTER))
 GOLDEN_REQUESTS = 8
 # Keras and ONNX Runtime add floats in different orders; the difference is some 1e-6 for these networks.
 GOLDEN_TOLERANCE = 1e-4
@@ -35,9 +38,11 @@ class Package:
         artifacts: Paths by the names that serving/model.py and people know them under.
         outputs: The ONNX model's outputs for the validation split.
         parity: Largest absolute difference between the ONNX and the Keras outputs on the validation split.
+        item_shape: Of one item, as it is served.
     """
 
     artifacts: dict[str, str]
+    item_shape: tuple[int, ...]
     outputs: np.ndarray
     parity: float
 
@@ -53,6 +58,7 @@ def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> 
     files = {"onnx": "model.onnx", "keras": "model.keras", "golden": "golden.json", "profile": "profile.json"}
     return Package(
         artifacts={name: str(folder / file) for name, file in files.items()},
+        item_shape=validation.inputs.shape[1:],
         outputs=outputs,
         parity=float(np.abs(outputs - expected).max()),
     )

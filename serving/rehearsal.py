@@ -1,27 +1,20 @@
-"""The rehearsal: a candidate answers its golden requests through the very server that will serve it."""
+"""The rehearsal: a candidate proves itself in the very server that will serve it, before anybody depends on it."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
+import statistics
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import requests
 
-START_TIMEOUT_SECONDS = 60
-STOP_TIMEOUT_SECONDS = 10
-REQUEST_TIMEOUT_SECONDS = 10
+from serving.hostile import HostileRequest, hostile_requests
+from serving.server import Client, ServerError, scoring_server
+
+LATENCY_REQUESTS = 100
 
 
 class RehearsalError(Exception):
@@ -34,7 +27,7 @@ class Golden:
 
     Attributes:
         tolerance: Largest absolute difference that counts as the same answer.
-        requests: Each with a `body` to post and the `predictions` to come back.
+        requests: Each with a `body` to post and the `predictions` to come back. The first has items as numbers.
     """
 
     tolerance: float
@@ -43,40 +36,66 @@ class Golden:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a successful rehearsal measured.
+    """What a successful rehearsal measured; a version's blessing.
 
     Attributes:
         ready_seconds: From the start of the process to the first successful ping.
         parity: Largest absolute difference to the golden answers.
-        requests: Golden requests answered.
+        golden: Golden requests answered.
+        hostile: Hostile requests refused.
+        p50_ms: Median time of a request with one item, over one connection.
+        p95_ms: 95th percentile of the same.
     """
 
     ready_seconds: float
     parity: float
-    requests: int
+    golden: int
+    hostile: int
+    p50_ms: float
+    p95_ms: float
 
 
-def rehearse(model_path: Path) -> Rehearsal:
-    """Serves the model in `model_path` as `mlflow models serve` does and sends it its golden requests.
+def rehearse(model_path: Path, latency_bound_ms: float) -> Rehearsal:
+    """Serves the model in `model_path` as `mlflow models serve` does, where nothing but its requirements is installed.
+
+    It has to answer its golden requests, to refuse hostile ones, and to be as good afterwards as it was before.
+
+    Args:
+        model_path: The model's folder.
+        latency_bound_ms: What the 95th percentile of a request with one item may take.
 
     Raises:
-        RehearsalError: It did not start, or a golden request was not answered as it should be.
+        RehearsalError: It did not, or it is too slow.
     """
     golden = read_golden(model_path)
     started = time.monotonic()
-    with scoring_server(model_path) as url:
-        ready = time.monotonic() - started
-        parity = replay(url, golden)
-    return Rehearsal(ready_seconds=ready, parity=parity, requests=len(golden.requests))
+    try:
+        with scoring_server(model_path) as port:
+            ready = time.monotonic() - started
+            parity = replay(port, golden)
+            p50, p95 = latency(port, golden)
+            if p95 > latency_bound_ms:
+                raise RehearsalError(
+                    f"it takes {p95:.1f} ms for one item (95th percentile), at most {latency_bound_ms:g} ms are allowed"
+                )
+            hostile = list(hostile_requests(golden.requests[0]["body"]["inputs"][0]))
+            for request in hostile:
+                refuse(port, request)
+            replay(port, golden)
+    except ServerError as error:
+        raise RehearsalError(str(error)) from error
+    return Rehearsal(round(ready, 2), parity, len(golden.requests), len(hostile), round(p50, 3), round(p95, 3))
 
 
-def replay(url: str, golden: Golden) -> float:
+def replay(port: int, golden: Golden) -> float:
     """Sends the golden requests to a server and gives the largest absolute difference to their answers.
 
     Raises:
         RehearsalError: A request was not answered as it should be.
+        ServerError: A request was not answered at all.
     """
-    worst = max(_difference(url, request) for request in golden.requests)
+    client = Client(port)
+    worst = max(_difference(client, request) for request in golden.requests)
     if worst > golden.tolerance:
         raise RehearsalError(
             f"its answers differ from the golden ones by {worst:.2g}, at most {golden.tolerance:.2g} is allowed"
@@ -84,70 +103,30 @@ def replay(url: str, golden: Golden) -> float:
     return worst
 
 
-@contextlib.contextmanager
-def scoring_server(model_path: Path) -> Iterator[str]:
-    """MLflow's scoring server on a free loopback port, ready to answer; gives its base URL.
+def latency(port: int, golden: Golden) -> tuple[float, float]:
+    """Median and 95th percentile of a request with one item, in milliseconds."""
+    client = Client(port)
+    bodies = [json.dumps({"inputs": [item]}).encode() for item in golden.requests[-1]["body"]["inputs"]]
+    times = []
+    for index in range(LATENCY_REQUESTS):
+        started = time.perf_counter()
+        client.invoke(bodies[index % len(bodies)])
+        times.append((time.perf_counter() - started) * 1000)
+    return statistics.median(times), statistics.quantiles(times, n=20)[-1]
+
+
+def refuse(port: int, request: HostileRequest) -> None:
+    """Sends a hostile request, over a connection of its own.
 
     Raises:
-        RehearsalError: It ended, or did not answer a ping within START_TIMEOUT_SECONDS.
+        RehearsalError: It was not refused.
     """
-    port = _free_port()
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(model_path)]
-    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
-    with tempfile.TemporaryFile() as log:
-        # A session of its own: the command starts uvicorn through a shell, and all of them have to end together.
-        server = subprocess.Popen(
-            command, env=_environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        guard = _guard(server)
-        url = f"http://127.0.0.1:{port}"
-        try:
-            try:
-                _wait_until_ready(server, url)
-            except RehearsalError as error:
-                log.seek(0)
-                lines = log.read().decode(errors="replace").strip().splitlines()
-                raise RehearsalError(f"{error}; its last words: {lines[-1] if lines else 'none'}") from None
-            yield url
-        finally:
-            _end(server, guard)
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with this interpreter's scripts first: MLflow looks for uvicorn on the PATH."""
-    return os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-
-
-def _wait_until_ready(server: subprocess.Popen[bytes], url: str) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    while time.monotonic() < deadline:
-        if server.poll() is not None:
-            raise RehearsalError(f"the scoring server ended with exit code {server.returncode}")
-        with contextlib.suppress(requests.ConnectionError, requests.Timeout):
-            if _session().get(f"{url}/ping", timeout=1).ok and server.poll() is None:
-                return
-        time.sleep(0.05)
-    raise RehearsalError(f"the scoring server was not ready after {START_TIMEOUT_SECONDS} s")
-
-
-def _guard(server: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
-    """A process that ends the server's whole session once its standard input is closed: by us, or by the operating
-    system when we were killed."""
-    command = ["sh", "-c", f"cat; kill -TERM -{server.pid}"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
-
-
-def _end(server: subprocess.Popen[bytes], guard: subprocess.Popen[bytes]) -> None:
-    """Ends the server and everything it started, by force where asking does not help."""
-    guard.communicate()
-    deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-    with contextlib.suppress(ProcessLookupError):
-        while time.monotonic() < deadline:
-            server.poll()  # takes note of its end, or it would count as one of its session for ever
-            os.killpg(server.pid, 0)
-            time.sleep(0.05)
-        os.killpg(server.pid, signal.SIGKILL)
-    server.wait()
+    try:
+        status = Client(port).invoke(request.body, request.content_type).status
+    except ServerError as error:
+        raise RehearsalError(f"a hostile request ({request.name}) got {error}") from error
+    if status not in request.statuses:
+        raise RehearsalError(f"a hostile request ({request.name}) got HTTP {status}, expected 4xx")
 
 
 def read_golden(model_path: Path) -> Golden:
@@ -166,35 +145,19 @@ def read_golden(model_path: Path) -> Golden:
     return golden
 
 
-def _difference(url: str, request: dict[str, Any]) -> float:
+def _difference(client: Client, request: dict[str, Any]) -> float:
     """Largest absolute difference between the served and the golden predictions."""
+    reply = client.invoke(json.dumps(request["body"]).encode())
+    text = reply.body[:200].decode(errors="replace")
+    if reply.status != 200:
+        raise RehearsalError(f"a golden request got HTTP {reply.status}: {text}")
     try:
-        reply = _session().post(f"{url}/invocations", json=request["body"], timeout=REQUEST_TIMEOUT_SECONDS)
-    except requests.RequestException as error:
-        raise RehearsalError(f"a golden request got no answer: {type(error).__name__}") from None
-    if reply.status_code != 200:
-        raise RehearsalError(f"a golden request got HTTP {reply.status_code}: {reply.text[:200]}")
-    try:
-        served = np.asarray(reply.json()["predictions"], float)
+        served = np.asarray(json.loads(reply.body)["predictions"], float)
     except (KeyError, TypeError, ValueError):
-        raise RehearsalError(f"a golden request got no predictions: {reply.text[:200]}") from None
+        raise RehearsalError(f"a golden request got no predictions: {text}") from None
     expected = np.asarray(request["predictions"], float)
     if served.shape != expected.shape:
         raise RehearsalError(f"a golden request got predictions of shape {served.shape}, expected {expected.shape}")
     if not np.isfinite(served).all():
         raise RehearsalError("a golden request got predictions that are not finite")
     return float(np.abs(served - expected).max())
-
-
-def _session() -> requests.Session:
-    """Talks to this machine, whatever proxy the environment names."""
-    session = requests.Session()
-    session.trust_env = False
-    return session
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

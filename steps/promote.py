@@ -47,7 +47,7 @@ def promote(task: Task, model_uri: str) -> bool:
             if is_champion(candidate, champion):
                 return _tell(task, moves, f"{_label(candidate)} is the champion already; nothing to do.")
             version = candidates.register(client, task, candidate)
-            bless(client, version)
+            bless(client, task, version)
             verdict = judge(client, task, candidate, champion)
             candidates.annotate(client, version, candidates.GATE_TAG, verdict.reason)
             mlflow.log_metrics({f"gate_{key}": value for key, value in verdict.figures.items()})
@@ -123,23 +123,24 @@ def is_champion(candidate: Candidate, champion: Candidate | None) -> bool:
     return candidate.model_id == champion.model_id or same_weights
 
 
-def bless(client: MlflowClient, version: ModelVersion) -> Rehearsal:
+def bless(client: MlflowClient, task: Task, version: ModelVersion) -> Rehearsal:
     """Rehearses a version and records on it how that went.
 
     Raises:
         RehearsalError: It failed; the reason is on the version.
     """
     try:
-        rehearsal = rehearse(_files(version))
+        rehearsal = rehearse(_files(version), task.latency_bound_ms)
     except RehearsalError as error:
         candidates.annotate(client, version, candidates.REHEARSAL_TAG, f"{candidates.FAILED}{error}")
         raise
     candidates.annotate(client, version, candidates.REHEARSAL_TAG, json.dumps(dataclasses.asdict(rehearsal)))
     logger.info(
-        "Version %s answered %d golden requests, ready after %.1f s.",
+        "Version %s answered %d golden requests and refused %d hostile ones; %.1f ms for one item.",
         version.version,
-        rehearsal.requests,
-        rehearsal.ready_seconds,
+        rehearsal.golden,
+        rehearsal.hostile,
+        rehearsal.p50_ms,
     )
     return rehearsal
 

@@ -50,7 +50,7 @@ def rollback(task: Task) -> str:
 def _serves(client: MlflowClient, task: Task, version: str) -> bool:
     """Whether an earlier champion is still there and passes its rehearsal; says so where it is not."""
     try:
-        bless(client, client.get_model_version(task.name, version))
+        bless(client, task, client.get_model_version(task.name, version))
     except (MlflowException, RehearsalError) as error:
         logger.warning("Version %s is passed over: %s", version, str(error).splitlines()[0])
         return False

@@ -121,13 +121,13 @@ def log_model(
     metrics: dict[str, float],
 ) -> Trained:
     """Logs the pyfunc model with its validation metrics."""
-    presentation = dataclasses.asdict(task.presentation)
+    shown = {"presentation": dataclasses.asdict(task.presentation), "item_shape": list(packaged.item_shape)}
     info = mlflow.pyfunc.log_model(
         name=config.model,
         python_model=str(MODEL_CODE),
         artifacts=packaged.artifacts,
         pip_requirements=list(REQUIREMENTS),
-        metadata={"task": task.name, "presentation": presentation, "weights_digest": digest},
+        metadata={"task": task.name, "weights_digest": digest} | shown,
         params=dataclasses.asdict(config),
         tags={TASK_TAG: task.name, WEIGHTS_TAG: digest},
     )

@@ -111,16 +111,34 @@ class Primary:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """How a picture of any size and colour becomes an item of the model.
+
+    Attributes:
+        kind: "ink": one sign on plain ground; it is cut out, fitted into a box and centred by its mass, as light on
+            dark. "photograph": scaled, and cropped to the middle.
+        white: The largest value of an item, which stands for full ink or for white.
+        box: The part of the item's side that the longer side of the ink takes, above 0, at most 1.
+    """
+
+    kind: Literal["ink", "photograph"]
+    white: int = 255
+    box: float = 1.0
+
+
+@dataclass(frozen=True)
 class Presentation:
-    """How a prediction is shown to a person.
+    """How a person shows something to the model, and how a prediction is shown to a person.
 
     Attributes:
         kind: "labels": one score per name, they sum to 1.
         labels: Names in the order of the model's outputs.
+        picture: How a person's picture becomes an item; None where items are no pictures.
     """
 
     kind: Literal["labels"]
     labels: tuple[str, ...]
+    picture: Picture | None = None
 
 
 @dataclass(frozen=True)
@@ -166,7 +184,9 @@ class Task:
         scores: (targets, outputs) -> one row an example.
         figures: (split, outputs) -> pictures by file name, for people to look at.
         primary: The metric that decides.
-        presentation: How a prediction is shown.
+        presentation: How items come from a person, and predictions go to one.
+        latency_bound_ms: What the 95th percentile of a request with one item may take, over HTTP on the machine that
+            promotes. A slower candidate is not promoted.
         fit: Trains a compiled model, see `tasks.training.fit`, the default.
     """
 
@@ -180,6 +200,7 @@ class Task:
     figures: Callable[[Split, np.ndarray], Figures]
     primary: Primary
     presentation: Presentation
+    latency_bound_ms: float = 100.0
     fit: Callable[..., None] = field(default=lazily("tasks.training:fit"))
 
     @property

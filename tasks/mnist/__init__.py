@@ -3,7 +3,7 @@
 from functools import partial
 
 from tasks.classification import figures, metrics, scores
-from tasks.contract import Config, Presentation, Primary, Task, lazily
+from tasks.contract import Config, Picture, Presentation, Primary, Task, lazily
 from tasks.mnist.data import load
 
 LABELS = tuple("0123456789")
@@ -21,5 +21,5 @@ TASK = Task(
     scores=partial(scores, LABELS),
     figures=partial(figures, LABELS),
     primary=Primary(name="accuracy", floor=0.97, margin=0.003),
-    presentation=Presentation(kind="labels", labels=LABELS),
+    presentation=Presentation(kind="labels", labels=LABELS, picture=Picture("ink", box=20 / 28)),
 )

@@ -32,7 +32,7 @@ from mlflow import MlflowClient
 from serving.rehearsal import Rehearsal
 from steps import promote, rollback
 from tasks.contract import get_task
-promote.rehearse = lambda path: Rehearsal(1.0, 0.0, 2)
+promote.rehearse = lambda *_: Rehearsal(1.0, 0.0, 3, 25, 1.0, 2.0)
 task = get_task("digits")
 
 def die_at(name, before):
@@ -61,7 +61,7 @@ def killed(tmp_path: Path, body: str) -> bool:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(promotion, "rehearse", lambda path: Rehearsal(1.0, 0.0, 2))
+    monkeypatch.setattr(promotion, "rehearse", lambda *_: Rehearsal(1.0, 0.0, 3, 25, 1.0, 2.0))
 
 
 def serves(client: MlflowClient, model_id: str) -> bool:

@@ -1,9 +1,11 @@
-"""Promotion and rollback on real models of digits. One test rehearses for real, the others take it as passed."""
+"""Promotion and rollback on real models of digits. Where the rehearsal is not what is tested, it is taken as passed."""
 
 from __future__ import annotations
 
 import json
 import logging
+import re
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -28,7 +30,7 @@ NOTE = "mlflow.note.content"
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(promotion, "rehearse", lambda path: Rehearsal(ready_seconds=1.0, parity=0.0, requests=2))
+    monkeypatch.setattr(promotion, "rehearse", lambda *_: Rehearsal(1.0, 0.0, 3, 25, 1.0, 2.0))
 
 
 def trained(client: MlflowClient) -> tuple[Candidate, Candidate, Candidate]:
@@ -40,6 +42,7 @@ def trained(client: MlflowClient) -> tuple[Candidate, Candidate, Candidate]:
 
 
 def champion(client: MlflowClient) -> str:
+    """The champion's logged model."""
     return candidates.model_id_of(client.get_model_version_by_alias("digits", ALIAS))
 
 
@@ -63,7 +66,9 @@ def test_the_first_promotion_rehearses_and_sets_the_alias(
     assert champion(trained_store) == better.model_id
     version = trained_store.get_model_version_by_alias("digits", ALIAS)
     blessing = json.loads(version.tags["rehearsal"])
-    assert blessing["requests"] == 3
+    assert blessing["golden"] == 3
+    assert blessing["hostile"] == 25
+    assert 0 < blessing["p50_ms"] <= blessing["p95_ms"] <= TASK.latency_bound_ms
     assert blessing["parity"] < 1e-5
     assert "There is no champion to compare with" in version.tags["gate"]
     assert "is the new champion. There is no champion to compare with" in capsys.readouterr().out
@@ -125,12 +130,12 @@ def test_what_was_never_evaluated_is_refused(store: MlflowClient) -> None:
 def test_a_broken_candidate_raises_and_the_version_says_why(
     trained_store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(path: object) -> Rehearsal:
+    def broken(*_: object) -> Rehearsal:
         raise RehearsalError("its answers differ")
 
     good, better, _ = trained(trained_store)
     with monkeypatch.context() as patch:
-        patch.setattr(promotion, "rehearse", lambda path: Rehearsal(1.0, 0.0, 2))
+        patch.setattr(promotion, "rehearse", lambda *_: Rehearsal(1.0, 0.0, 3, 25, 1.0, 2.0))
         promote(TASK, good.uri)
     monkeypatch.setattr(promotion, "rehearse", broken)
     with pytest.raises(RehearsalError):
@@ -199,6 +204,32 @@ def test_best_does_not_try_what_was_refused_against_this_champion_before(trained
     assert champion(trained_store) == good.model_id
     assert promote(TASK, "best")  # the champion is another one now
     assert champion(trained_store) == better.model_id
+
+
+SABOTAGE = {
+    "wrong answers": ("return outputs\n", "return outputs[:, ::-1]\n", "its answers differ from the golden ones by"),
+    "slow": ("batch = np.empty(", "time.sleep(0.2)\n        batch = np.empty(", "it takes 2.* ms for one item"),
+    "dies": ("except ValueError:\n", "except ValueError:\n            os._exit(1)\n", r"\(ragged\) got no answer"),
+    "needs what it does not list": ("import yaml\n", "import tensorflow, yaml\n", "No module named 'tensorflow' among"),
+}
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGE.values(), ids=SABOTAGE.keys())
+def test_a_model_that_fails_its_rehearsal_is_refused_and_the_version_says_why(
+    sabotage: tuple[str, str, str], trained_store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after, reason = sabotage
+    _, better, _ = trained(trained_store)
+    folder = Path(mlflow.artifacts.download_artifacts(better.uri, dst_path=str(tmp_path / "model")))
+    code = (folder / "model.py").read_text()
+    assert before in code
+    (folder / "model.py").write_text(code.replace(before, after, 1))
+    monkeypatch.setattr(promotion, "_files", lambda version: folder)
+    with pytest.raises(RehearsalError, match=reason):
+        promote(TASK, better.uri)
+    assert "champion" not in trained_store.get_registered_model("digits").aliases
+    said = trained_store.get_model_version("digits", "1").tags["rehearsal"]
+    assert re.search(f"^failed: .*{reason}", said)
 
 
 @pytest.mark.usefixtures("quick")

@@ -1,0 +1,56 @@
+"""A fence around a process: of all installed packages it sees those that a model requires, and what they require.
+
+An environment that trains models has more in it than one that serves them, e.g. TensorFlow. A model that needs what it
+does not list works in the first and fails in the second; behind the fence it fails at once.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+VARIABLE = "DL_LIFECYCLE_FENCE"  # names of modules with commas between them, read by sitecustomize.py
+FOLDER = Path(__file__).with_name("startup")
+
+
+def fenced(model_path: Path) -> dict[str, str]:
+    """The environment variables that put a Python process behind the fence of the model in `model_path`."""
+    lines = (model_path / "requirements.txt").read_text().splitlines()
+    required = closure([Requirement(line) for line in lines if line.strip() and not line.startswith("#")])
+    hidden = [
+        module
+        for module, distributions in metadata.packages_distributions().items()
+        if not any(canonicalize_name(name) in required for name in distributions)
+    ]
+    path = os.pathsep.join(filter(None, (str(FOLDER), os.environ.get("PYTHONPATH"))))
+    return {VARIABLE: ",".join(sorted(hidden)), "PYTHONPATH": path}
+
+
+def closure(requirements: list[Requirement]) -> set[str]:
+    """The canonical names of the required distributions and, as far as they are installed, of all they require."""
+    found: set[str] = set()
+    seen: set[tuple[str, frozenset[str]]] = set()
+    todo = list(requirements)
+    while todo:
+        requirement = todo.pop()
+        name, extras = canonicalize_name(requirement.name), frozenset(requirement.extras)
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        found.add(name)
+        try:
+            lines = metadata.requires(requirement.name) or []
+        except metadata.PackageNotFoundError:
+            continue
+        todo += [further for further in map(Requirement, lines) if _applies(further, extras)]
+    return found
+
+
+def _applies(requirement: Requirement, extras: frozenset[str]) -> bool:
+    """Whether it is required here by a distribution that is installed with these extras."""
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in extras | {""})

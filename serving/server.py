@@ -1,0 +1,149 @@
+"""MLflow's scoring server, started as `mlflow models serve` starts it, for as long as somebody here needs it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from serving.fence import fenced
+
+START_TIMEOUT_SECONDS = 60
+STOP_TIMEOUT_SECONDS = 10
+REQUEST_TIMEOUT_SECONDS = 30
+
+
+class ServerError(Exception):
+    """The server did not start or did not answer; the message says how it ended."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back: the HTTP status and the body."""
+
+    status: int
+    body: bytes
+
+
+class Client:
+    """Talks to a server on this machine over one connection, whatever proxy the environment names."""
+
+    def __init__(self, port: int, timeout: float = REQUEST_TIMEOUT_SECONDS) -> None:
+        self.port = port
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+
+    def get(self, path: str) -> Reply:
+        return self._exchange("GET", path, None, {})
+
+    def invoke(self, body: bytes, content_type: str | None = "application/json") -> Reply:
+        """Posts to /invocations."""
+        return self._exchange("POST", "/invocations", body, {"Content-Type": content_type} if content_type else {})
+
+    def _exchange(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Reply:
+        """
+        Raises:
+            ServerError: There was no answer.
+        """
+        try:
+            self._connection.request(method, path, body, headers)
+            response = self._connection.getresponse()
+            return Reply(response.status, response.read())
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise ServerError(f"no answer to {method} {path} ({type(error).__name__})") from error
+
+
+@contextlib.contextmanager
+def scoring_server(model_path: Path, workers: int = 1, **environment: str) -> Iterator[int]:
+    """The server on a free loopback port, ready to answer; gives the port.
+
+    It sees no package but those that the model requires, as in a container made for it.
+
+    Args:
+        model_path: The model's folder.
+        workers: Processes that answer.
+        **environment: Variables to set for it.
+
+    Raises:
+        ServerError: It ended, or did not answer a ping within START_TIMEOUT_SECONDS.
+    """
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(model_path)]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
+    variables = os.environ | _paths() | fenced(model_path) | {"METRICS_PORT": "0"} | environment
+    with tempfile.TemporaryFile() as log:
+        # A session of its own: the command starts uvicorn through a shell, and all of them have to end together.
+        server = subprocess.Popen(command, env=variables, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        guard = _guard(server)
+        try:
+            try:
+                _wait_until_ready(server, port)
+            except ServerError as error:
+                log.seek(0)
+                raise ServerError(f"{error}: {_cause(log.read().decode(errors='replace'))}") from None
+            yield port
+        finally:
+            _end(server, guard)
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _paths() -> dict[str, str]:
+    """This interpreter's scripts first: MLflow looks for uvicorn on the PATH."""
+    return {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            raise ServerError(f"the scoring server ended with exit code {server.returncode}")
+        with contextlib.suppress(ServerError):
+            if Client(port, timeout=1).get("/ping").status == 200 and server.poll() is None:
+                return
+        time.sleep(0.05)
+    raise ServerError(f"the scoring server was not ready after {START_TIMEOUT_SECONDS} s")
+
+
+def _cause(log: str) -> str:
+    """The line of a server's output that tells best why it ended: what its first traceback ends with; whatever follows
+    only passes that on."""
+    lines = log.strip().splitlines() or ["it said nothing"]
+    for index, line in enumerate(lines):
+        if line.startswith("Traceback"):
+            return next((line for line in lines[index + 1 :] if line[:1].strip()), lines[-1])
+    return lines[-1]
+
+
+def _guard(server: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """A process that ends the server's whole session once its standard input is closed: by us, or by the operating
+    system when we were killed."""
+    command = ["sh", "-c", f"cat; kill -TERM -{server.pid}"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+
+
+def _end(server: subprocess.Popen[bytes], guard: subprocess.Popen[bytes]) -> None:
+    """Ends the server and everything it started, by force where asking does not help."""
+    guard.communicate()
+    deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
+    with contextlib.suppress(ProcessLookupError):
+        while time.monotonic() < deadline:
+            server.poll()  # takes note of its end, or it would count as one of its session for ever
+            os.killpg(server.pid, 0)
+            time.sleep(0.05)
+        os.killpg(server.pid, signal.SIGKILL)
+    server.wait()

@@ -1,0 +1,51 @@
+"""A model as it is registered, for the tests of what serves it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import keras
+import mlflow
+import psutil
+import pytest
+
+from serving.package import MODEL_CODE, REQUIREMENTS, package
+from tasks.contract import get_task
+
+
+@pytest.fixture(scope="session")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of digits that was not trained. Not to be changed."""
+    task = get_task("digits")
+    keras.utils.set_random_seed(1)
+    folder = tmp_path_factory.mktemp("saved")
+    packaged = package(task, task.build(task.configure()), task.load("validation"), folder)
+    mlflow.pyfunc.save_model(
+        folder / "model",
+        python_model=str(MODEL_CODE),
+        artifacts=packaged.artifacts,
+        pip_requirements=list(REQUIREMENTS),
+        metadata={"presentation": {"kind": "labels", "labels": list(task.presentation.labels)}},
+    )
+    return folder / "model"
+
+
+@pytest.fixture
+def model(saved: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(saved, tmp_path / "model"))
+
+
+def servers(model: Path) -> list[int]:
+    """The processes that serve this model: MLflow names it in their environment or their arguments."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = [*process.cmdline(), process.environ().get("__pyfunc_model_path__", "")]
+        except (psutil.AccessDenied, psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+        if process.pid != os.getpid() and any(str(model) in word for word in words):
+            found.append(process.pid)
+    return found
