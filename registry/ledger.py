@@ -65,6 +65,17 @@ class Move:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
+def champion(client: MlflowClient, name: str) -> str | None:
+    """The version that the alias points to, None where there is none."""
+    try:
+        version = client.get_registered_model(name).aliases.get(ALIAS)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None  # nothing was ever registered
+    return None if version is None else str(version)
+
+
 class Ledger:
     """The ledger of one registered model."""
 
@@ -90,9 +101,7 @@ class Ledger:
 
     def champion(self) -> str | None:
         """The version that the alias points to, None where there is none."""
-        aliases: dict[str, str] = self._client.get_registered_model(self._name).aliases
-        version = aliases.get(ALIAS)
-        return None if version is None else str(version)
+        return champion(self._client, self._name)
 
     def settle(self) -> list[Move]:
         """Makes ledger and alias agree and gives all moves.
@@ -156,7 +165,7 @@ class Ledger:
         return applied
 
     def _agrees(self, moves: list[Move]) -> bool:
-        return self.champion() == (moves[-1].after if moves else None)
+        return champion(self._client, self._name) == (moves[-1].after if moves else None)
 
     def _agrees_within_grace(self, moves: list[Move]) -> bool:
         """Gives a slow process that has set the alias back in time the time to notice, and says whether it did, or
@@ -186,7 +195,7 @@ class Ledger:
     def _note_move_by_hand(self, moves: list[Move]) -> None:
         before = moves[-1].after if moves else None
         why = "The alias was found changed; nothing in this ledger did it."
-        move = Move(len(moves) + 1, "by hand", before, self.champion(), why)
+        move = Move(len(moves) + 1, "by hand", before, champion(self._client, self._name), why)
         try:
             self._append(move)
         except ConflictError:

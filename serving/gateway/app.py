@@ -1,0 +1,193 @@
+"""The gateway's HTTP side: `POST /predict`, a page, probes and metrics."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flask import Flask, Response, g, jsonify, request, send_from_directory
+from mlflow.exceptions import MlflowException
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
+from werkzeug.exceptions import HTTPException
+
+from serving.gateway import pictures
+from serving.gateway.champion import Champion, Release
+from serving.model import Metrics
+from tasks.contract import Task
+
+FOLDER = Path(__file__).parent
+MOST_BYTES = 10_000_000
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class RequestError(Exception):
+    """The request cannot be answered.
+
+    Args:
+        message: One line for whoever sent it.
+        status: Of the answer.
+    """
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def create_app(task: Task, champion: Champion) -> Flask:
+    """The gateway's WSGI application.
+
+    Args:
+        task: Names what is served.
+        champion: Gives the version that answers; it is started and stopped by the caller.
+    """
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, task.name, "", list(task.presentation.labels))
+    requests = Counter("http_requests", "Answers", ["route", "status"], registry=registry)
+    seconds = Histogram("http_request_seconds", "Time to answer", ["route"], buckets=SECONDS, registry=registry)
+
+    @app.before_request
+    def begin() -> None:
+        g.started = time.perf_counter()
+        g.release = champion.release  # the whole request is answered by one version
+
+    @app.after_request
+    def finish(response: Response) -> Response:
+        route = request.url_rule.rule if request.url_rule else "none"
+        requests.labels(route, str(response.status_code)).inc()
+        seconds.labels(route).observe(time.perf_counter() - g.started)
+        response.headers.update(HEADERS)
+        response.headers["X-Model-Name"] = task.name
+        if g.release:
+            response.headers["X-Model-Version"] = g.release.version
+        return response
+
+    @app.get("/")
+    def page() -> Response:
+        return send_from_directory(FOLDER / "static", "index.html")
+
+    @app.get("/static/<path:name>")
+    def static_file(name: str) -> Response:
+        return send_from_directory(FOLDER / "static", name)
+
+    @app.get("/openapi.json")
+    def openapi() -> Response:
+        return send_from_directory(FOLDER, "openapi.json")
+
+    @app.get("/healthz")
+    def healthy() -> Response:
+        return jsonify(status="ok")
+
+    @app.get("/readyz")
+    def ready() -> Response:
+        return jsonify(status="ready", version=_release().version)
+
+    @app.get("/metrics")
+    def measured() -> Response:
+        metrics.serves(task.name, g.release.version if g.release else "")
+        return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+    @app.get("/model")
+    def model() -> Response:
+        release = _release()
+        picture = release.presentation.picture
+        return jsonify(
+            name=task.name,
+            version=release.version,
+            summary=task.summary,
+            labels=release.presentation.labels,
+            shape=release.shape,
+            picture=picture.kind if picture else None,
+            figures=release.figures,
+        )
+
+    @app.post("/predict")
+    def predict() -> Response:
+        release = _release()
+        shown = {}
+        if request.mimetype == "multipart/form-data":
+            item = _uploaded(release)
+            shown["image"] = item.ravel().tolist()  # what the model saw
+        else:
+            item = _numbers(release)
+        probabilities = metrics.observed(release.predict, [item])
+        return jsonify(prediction=int(probabilities[0].argmax()), probabilities=probabilities.tolist(), **shown)
+
+    @app.errorhandler(RequestError)
+    def refused(error: RequestError) -> tuple[Response, int]:
+        return jsonify(error=str(error)), error.status
+
+    @app.errorhandler(MlflowException)
+    def refused_by_the_model(error: MlflowException) -> tuple[Response, int]:
+        status: int = error.get_http_status_code()  # type: ignore[no-untyped-call]
+        return jsonify(error=_sentence(str(error.message))), status
+
+    @app.errorhandler(HTTPException)
+    def failed(error: HTTPException) -> Response:
+        too_large = f"Expected at most {MOST_BYTES // 10**6} MB."
+        response = jsonify(error=too_large if error.code == 413 else _sentence(error.description or error.name))
+        response.status_code = error.code or 500
+        for name, value in error.get_headers(request.environ):
+            if name == "Allow":
+                response.headers[name] = value
+        return response
+
+    return app
+
+
+def _release() -> Release:
+    """The version that answers this request."""
+    release: Release | None = g.release
+    if release is None:
+        raise RequestError("There is no champion yet; promote a model first.", 503)
+    return release
+
+
+def _uploaded(release: Release) -> np.ndarray:
+    """The picture in the form's field `image` as an item."""
+    file = request.files.get("image")
+    if file is None:
+        raise RequestError("Expected a file in the field 'image' of the form.")
+    if release.presentation.picture is None:
+        raise RequestError("This model does not take pictures.", 415)
+    try:
+        return pictures.item(file.read(), release.shape, release.presentation.picture)
+    except pictures.PictureError as error:
+        raise RequestError(str(error)) from error
+
+
+def _numbers(release: Release) -> Any:
+    """The numbers in the JSON object's field `image` as an item: all in one list, or nested in the item's shape."""
+    if request.mimetype != "application/json":
+        raise RequestError("Expected application/json, or multipart/form-data with a picture.", 415)
+    try:
+        body = json.loads(request.get_data())
+    except (ValueError, RecursionError):
+        raise RequestError("Expected JSON, received something else.") from None
+    if not isinstance(body, dict) or not isinstance(body.get("image"), list):
+        raise RequestError('Expected a JSON object with a list of numbers: {"image": [...]}.')
+    image = body["image"]
+    size = int(np.prod(release.shape))
+    if any(isinstance(value, list) for value in image):
+        return image  # nested: for the model to look at
+    if len(image) != size:
+        raise RequestError(f"Expected {size} numbers, received {len(image)}.")
+    return np.asarray(image).reshape(release.shape)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."

@@ -1,0 +1,100 @@
+"""Any picture as an item of the model."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps
+from scipy import ndimage
+
+from tasks.contract import Picture
+
+MOST_PIXELS = 50_000_000  # more than cameras make; known before anything is decoded
+WORKING_SIDE = 140  # pixels; finer than any model here sees, coarse enough for milliseconds
+GROUND_SIDE = 41  # of the working side; wider than a stroke, so that closing it leaves the ground
+LEAST_CONTRAST = 24.0  # of 255, between ink and ground
+FAINTEST = 0.25  # of the darkest ink; below it is the paper's texture
+SMALLEST_PART = 0.05  # of the largest part's area; smaller ones are specks
+
+
+class PictureError(Exception):
+    """The picture cannot be used; the message is for the person who sent it."""
+
+
+def item(data: bytes, shape: tuple[int, ...], picture: Picture) -> np.ndarray:
+    """A PNG or JPEG file as an item of that shape: uint8 of (height, width), or (height, width, 3), in 0..white.
+
+    Raises:
+        PictureError: It is no such file, too large, or there is no ink to be seen in it.
+    """
+    height, width = shape[:2]
+    image = _opened(data)
+    if picture.kind == "photograph":
+        fitted = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+        values = np.asarray(fitted.convert("L" if len(shape) == 2 else "RGB"), float)
+    else:
+        values = _centred(_ink(image.convert("L")), height, width, picture.box)
+    return np.rint(values * picture.white / 255).astype(np.uint8)
+
+
+def _opened(data: bytes) -> Image.Image:
+    """The picture upright, as RGB on white where it is transparent."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as file:
+            if file.width * file.height > MOST_PIXELS:
+                raise Image.DecompressionBombError
+            file.draft("RGB", (4 * WORKING_SIDE, 4 * WORKING_SIDE))  # a JPEG need not be decoded at full size
+            image = ImageOps.exif_transpose(_eight_bits(file))
+            if image.has_transparency_data:
+                image = image.convert("RGBA")
+                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+            return image.convert("RGB")
+    except Image.DecompressionBombError:  # Pillow's own limit is higher
+        raise PictureError(f"The picture is too large: at most {MOST_PIXELS // 10**6} million pixels.") from None
+    except (OSError, SyntaxError, ValueError):
+        raise PictureError("This is not a PNG or JPEG picture that can be read.") from None
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Pillow cuts off what 16 bits have above 255; here they are scaled."""
+    if not image.mode.startswith("I"):
+        return image
+    return Image.fromarray((np.asarray(image, float) / 257).astype(np.uint8))
+
+
+def _ink(image: Image.Image) -> np.ndarray:
+    """How much ink there is at each pixel, 0 to 255, the sign's own rectangle only.
+
+    The ground may be light or dark, and unevenly lit: it is what a closing with a square wider than a stroke leaves
+    (Serra 1982, chapter 11).
+    """
+    image.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
+    grey = np.asarray(image, float)
+    edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    if np.median(edge) < 128:
+        grey = 255 - grey
+    ink = ndimage.grey_closing(grey, (GROUND_SIDE, GROUND_SIDE), mode="nearest") - grey
+    darkest = np.quantile(ink, 0.998)
+    if darkest < LEAST_CONTRAST:
+        raise PictureError("There is nothing to see in the picture: expected a sign that stands out from its ground.")
+    ink = np.clip((ink / darkest - FAINTEST) / (1 - FAINTEST), 0, 1)
+    parts, count = ndimage.label(ink > 0, np.ones((3, 3)))
+    areas = np.bincount(parts.ravel())[1:]
+    kept = np.isin(parts, 1 + np.flatnonzero(areas >= SMALLEST_PART * areas.max(initial=0))) if count else ink > 0
+    rows, columns = np.flatnonzero(kept.any(axis=1)), np.flatnonzero(kept.any(axis=0))
+    return np.asarray(255 * (ink * kept)[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+
+
+def _centred(ink: np.ndarray, height: int, width: int, box: float) -> np.ndarray:
+    """The sign fitted into the box with its proportions kept, its centre of mass in the middle, as MNIST's were
+    (LeCun et al. 1998, section III A)."""
+    scale = min(height * box / ink.shape[0], width * box / ink.shape[1])
+    size = (max(1, round(ink.shape[1] * scale)), max(1, round(ink.shape[0] * scale)))
+    small = np.asarray(Image.fromarray(ink.astype(np.float32)).resize(size, Image.Resampling.BOX), float)
+    mass = ndimage.center_of_mass(small)
+    result = np.zeros((height, width))
+    top = int(np.clip(round((height - 1) / 2 - mass[0]), 0, height - small.shape[0]))
+    left = int(np.clip(round((width - 1) / 2 - mass[1]), 0, width - small.shape[1]))
+    result[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return np.clip(result, 0, 255)

@@ -1,0 +1,108 @@
+"""Serve the champion: an API for programs, a page for people, metrics for Prometheus."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import socket
+from pathlib import Path
+
+import mlflow
+import waitress
+from mlflow import MlflowClient
+
+from registry.candidates import find
+from registry.ledger import champion as champion_version
+from serving.gateway.app import MOST_BYTES, create_app
+from serving.gateway.champion import Champion, Release
+from steps import cli, runs
+from tasks.contract import Picture, Presentation, Task, UserError, get_task
+
+logger = logging.getLogger(__name__)
+
+THREADS = 8
+# A connection that sends nothing for so long is closed; those that trickle cost a place in a list, no thread.
+IDLE_SECONDS = 30
+MOST_CONNECTIONS = 2000
+
+
+def serve(task: Task, host: str, port: int) -> None:
+    """Answers until it is interrupted.
+
+    Raises:
+        UserError: The port is taken.
+    """
+    client = runs.connect()
+    _check_port(host, port)
+    champion = Champion(
+        look=lambda: champion_version(client, task.name), load=lambda version: release(client, task, version)
+    )
+    champion.start()
+    if champion.release is None:
+        logger.info("%s has no champion yet; it is waited for: mlflow run . -P task=%s", task.name, task.name)
+    print(f"Serving {task.name} at http://{host}:{port}", flush=True)
+    waitress.serve(
+        create_app(task, champion),
+        host=host,
+        port=port,
+        threads=THREADS,
+        connection_limit=MOST_CONNECTIONS,
+        channel_timeout=IDLE_SECONDS,
+        cleanup_interval=IDLE_SECONDS // 3,
+        asyncore_use_poll=True,  # select() ends at 1,024 connections
+        max_request_body_size=2 * MOST_BYTES,  # the application refuses above MOST_BYTES, and says it in JSON
+        ident=None,
+    )
+    champion.stop()
+
+
+def release(client: MlflowClient, task: Task, version: str) -> Release:
+    """Loads a registered version."""
+    uri = f"models:/{task.name}/{version}"
+    path = Path(mlflow.artifacts.download_artifacts(uri))
+    model = mlflow.pyfunc.load_model(str(path))
+    metadata = model.metadata.metadata
+    if "item_shape" not in metadata:
+        raise UserError(f"{uri} was logged by an older train; train again and promote that")
+    presentation = dict(metadata["presentation"])
+    if picture := presentation.pop("picture", None):
+        presentation["picture"] = Picture(**picture)
+    metrics = find(client, task, uri).metrics
+    return Release(
+        version=version,
+        shape=tuple(metadata["item_shape"]),
+        presentation=Presentation(**presentation),
+        figures={name: value for name, value in sorted(metrics.items()) if _is_figure(name)},
+        predict=model.predict,
+    )
+
+
+def _is_figure(metric: str) -> bool:
+    """Whether people want to see it: measured on the test split, and no end of an interval."""
+    return metric.startswith("test_") and not metric.endswith(("_low", "_high"))
+
+
+def _check_port(host: str, port: int) -> None:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except (OSError, OverflowError) as error:
+            raise UserError(
+                f"Cannot listen at {host}:{port} ({error.args[-1]}). Name another port: -P port=5001"
+            ) from error
+
+
+def run(arguments: argparse.Namespace) -> None:
+    serve(get_task(arguments.task), arguments.host, arguments.port)
+
+
+def parser() -> cli.Parser:
+    result = cli.parser(__doc__)
+    result.add_argument("--host", default="127.0.0.1", help="0.0.0.0: reachable from other machines")
+    result.add_argument("--port", type=cli.whole_number, default=5000)
+    return result
+
+
+if __name__ == "__main__":
+    cli.main(parser(), run)

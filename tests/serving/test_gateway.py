@@ -1,0 +1,211 @@
+"""The gateway's HTTP side, on a real model of digits that was not trained."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from PIL import Image, ImageDraw
+from prometheus_client.parser import text_string_to_metric_families
+from werkzeug.test import TestResponse
+
+from serving.gateway.app import MOST_BYTES, create_app
+from serving.gateway.champion import Champion, Release
+from tasks.contract import get_task
+
+TASK = get_task("digits")
+IMAGE = [0.0] * 20 + [16.0] * 24 + [0.0] * 20
+
+
+class Alias:
+    version: str | None = "1"
+
+
+@pytest.fixture
+def alias() -> Alias:
+    return Alias()
+
+
+@pytest.fixture
+def champion(saved: Path, alias: Alias) -> Champion:
+    model = mlflow.pyfunc.load_model(str(saved))
+    return Champion(
+        lambda: alias.version,
+        lambda version: Release(version, (8, 8), TASK.presentation, {"test_accuracy": 0.5}, model.predict),
+    )
+
+
+@pytest.fixture
+def client(champion: Champion) -> FlaskClient:
+    champion.refresh()
+    return create_app(TASK, champion).test_client()
+
+
+def drawing() -> bytes:
+    image = Image.new("L", (200, 200), 255)
+    ImageDraw.Draw(image).line((100, 30, 100, 170), fill=0, width=20)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def upload(client: FlaskClient, data: bytes, field: str = "image") -> TestResponse:
+    return client.post("/predict", data={field: (io.BytesIO(data), "picture.png")})
+
+
+def post(client: FlaskClient, body: str | bytes, content_type: str = "application/json") -> TestResponse:
+    return client.post("/predict", data=body, content_type=content_type)
+
+
+def totals(client: FlaskClient) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
+
+
+def test_numbers_get_what_the_labs_gave(client: FlaskClient, saved: Path) -> None:
+    reply = client.post("/predict", json={"image": IMAGE})
+    assert reply.status_code == 200
+    assert reply.json is not None
+    assert list(reply.json) == ["prediction", "probabilities"]
+    expected = mlflow.pyfunc.load_model(str(saved)).predict([np.reshape(IMAGE, (8, 8)).tolist()])
+    np.testing.assert_allclose(reply.json["probabilities"], expected, atol=1e-6)
+    assert reply.json["prediction"] == expected[0].argmax()
+    assert (reply.headers["X-Model-Name"], reply.headers["X-Model-Version"]) == ("digits", "1")
+
+
+def test_nested_numbers_are_the_same(client: FlaskClient) -> None:
+    nested = np.reshape(IMAGE, (8, 8)).tolist()
+    assert client.post("/predict", json={"image": nested}).json == client.post("/predict", json={"image": IMAGE}).json
+
+
+def test_an_upload_also_tells_what_the_model_saw(client: FlaskClient) -> None:
+    reply = upload(client, drawing())
+    assert reply.status_code == 200
+    answer = dict(reply.json or {})
+    seen = answer.pop("image")
+    assert np.reshape(seen, (8, 8)).max(axis=1).min() == 16  # a stroke from top to bottom
+    assert client.post("/predict", json={"image": seen}).json == answer
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ("", 400, "Expected JSON, received something else."),
+        ("[1, 2", 400, "Expected JSON, received something else."),
+        (b'{"image": "\xff"}', 400, "Expected JSON, received something else."),
+        ("[" * 100_000, 400, "Expected JSON, received something else."),
+        ("[1, 2]", 400, 'Expected a JSON object with a list of numbers: {"image": [...]}.'),
+        ('{"picture": [1]}', 400, 'Expected a JSON object with a list of numbers: {"image": [...]}.'),
+        ('{"image": "7"}', 400, 'Expected a JSON object with a list of numbers: {"image": [...]}.'),
+        ('{"image": []}', 400, "Expected 64 numbers, received 0."),
+        ('{"image": [1, 2]}', 400, "Expected 64 numbers, received 2."),
+        ('{"image": [[1, 2], [3]]}', 400, "Expected an item of shape (8, 8), received a ragged list."),
+        (json.dumps({"image": ["7"] * 64}), 400, "Expected numbers only."),
+        (json.dumps({"image": [None] * 64}), 400, "Expected numbers only."),
+        (json.dumps({"image": [float("nan")] * 64}), 400, "Expected whole numbers from 0 to 255."),
+        (json.dumps({"image": [10**400] * 64}), 400, "Expected numbers only."),
+        (json.dumps({"image": [1.5] * 64}), 400, "Expected whole numbers from 0 to 255."),
+        (b" " * (MOST_BYTES + 1), 413, "Expected at most 10 MB."),
+    ],
+    ids=range(16),
+)
+def test_bad_numbers_get_one_line(client: FlaskClient, body: str | bytes, status: int, message: str) -> None:
+    reply = post(client, body)
+    assert (reply.status_code, reply.json) == (status, {"error": message})
+
+
+def test_other_media_types_are_refused(client: FlaskClient) -> None:
+    for content_type in ("text/plain", "application/xml", ""):
+        reply = post(client, b"x", content_type)
+        assert reply.status_code == 415
+        assert reply.json == {"error": "Expected application/json, or multipart/form-data with a picture."}
+
+
+def test_bad_uploads_get_one_line(client: FlaskClient) -> None:
+    reply = upload(client, b"no picture")
+    assert (reply.status_code, reply.json) == (400, {"error": "This is not a PNG or JPEG picture that can be read."})
+    reply = upload(client, drawing(), field="file")
+    assert (reply.status_code, reply.json) == (400, {"error": "Expected a file in the field 'image' of the form."})
+
+
+def test_no_champion_is_told_until_there_is_one(champion: Champion, alias: Alias) -> None:
+    alias.version = None
+    champion.refresh()
+    client = create_app(TASK, champion).test_client()
+    for path in ("/readyz", "/model"):
+        assert client.get(path).status_code == 503
+    reply = client.post("/predict", json={"image": IMAGE})
+    assert (reply.status_code, reply.json) == (503, {"error": "There is no champion yet; promote a model first."})
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/").status_code == 200
+    alias.version = "1"
+    champion.refresh()
+    assert client.get("/readyz").json == {"status": "ready", "version": "1"}
+
+
+def test_a_new_champion_answers_the_next_request(client: FlaskClient, champion: Champion, alias: Alias) -> None:
+    alias.version = "2"
+    champion.refresh()
+    assert client.post("/predict", json={"image": IMAGE}).headers["X-Model-Version"] == "2"
+    assert (client.get("/model").json or {})["version"] == "2"
+    served = {labels for name, labels in totals(client) if name == "model_info"}
+    assert served == {(("name", "digits"), ("version", "2"))}
+
+
+def test_a_fault_of_ours_is_no_stack_trace(champion: Champion, saved: Path) -> None:
+    def broken(items: list[Any]) -> np.ndarray:
+        raise ZeroDivisionError("a secret")
+
+    faulty = Champion(lambda: "1", lambda version: Release(version, (8, 8), TASK.presentation, {}, broken))
+    faulty.refresh()
+    client = create_app(TASK, faulty).test_client()
+    reply = client.post("/predict", json={"image": IMAGE})
+    assert reply.status_code == 500
+    assert "secret" not in reply.text
+    assert list(reply.json or {}) == ["error"]
+    assert totals(client)["model_errors_total", (("kind", "internal"),)] == 1
+
+
+def test_metrics_count_requests_errors_classes_and_confidence(client: FlaskClient) -> None:
+    for _ in range(3):
+        prediction = (client.post("/predict", json={"image": IMAGE}).json or {})["prediction"]
+    post(client, json.dumps({"image": ["7"] * 64}))
+    client.get("/nowhere")
+    counted = totals(client)
+    assert counted["model_requests_total", ()] == 4
+    assert counted["model_errors_total", (("kind", "type"),)] == 1
+    assert counted["model_predictions_total", (("label", str(prediction)),)] == 3
+    assert counted["model_confidence_count", ()] == 3
+    assert counted["model_batch_items_sum", ()] == 3
+    assert counted["model_seconds_count", ()] == 3
+    assert counted["http_requests_total", (("route", "/predict"), ("status", "200"))] == 3
+    assert counted["http_requests_total", (("route", "/predict"), ("status", "400"))] == 1
+    assert counted["http_requests_total", (("route", "none"), ("status", "404"))] == 1
+    assert counted["http_request_seconds_count", (("route", "/predict"),)] == 4
+
+
+@pytest.mark.parametrize("path", ["/", "/static/app.js", "/static/style.css", "/openapi.json", "/nowhere"])
+def test_every_answer_keeps_the_browser_to_this_site(client: FlaskClient, path: str) -> None:
+    headers = client.get(path).headers
+    policy = headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_page_s_script_is_served_as_one(client: FlaskClient) -> None:
+    assert client.get("/static/app.js").mimetype == "text/javascript"
+    assert client.get("/static/../app.py").status_code == 404
+
+
+def test_a_wrong_method_is_told_the_right_one(client: FlaskClient) -> None:
+    reply = client.get("/predict")
+    assert reply.status_code == 405
+    assert "POST" in reply.headers["Allow"]
+    assert list(reply.json or {}) == ["error"]

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from serving.gateway.pictures import PictureError, item
+from tasks.contract import Picture
+
+INK = Picture("ink", box=20 / 28)
+SHAPE = (28, 28)
+
+
+def file(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def one(
+    size: tuple[int, int] = (300, 400), ink: Any = "black", ground: Any = "white", mode: str = "RGB"
+) -> Image.Image:
+    """A vertical stroke right of the middle."""
+    image = Image.new(mode, (300, 400), ground)
+    ImageDraw.Draw(image).rectangle((200, 100, 230, 299), fill=ink)
+    return image
+
+
+def check_one(values: np.ndarray) -> None:
+    """It is 20 pixels high and 3 wide, light on dark, with its centre of mass in the middle."""
+    assert values.dtype == np.uint8
+    assert values.shape == SHAPE
+    rows, columns = np.flatnonzero(values.max(axis=1) > 128), np.flatnonzero(values.max(axis=0) > 128)
+    assert (rows[0], rows[-1]) == (4, 23)
+    assert len(columns) == 3
+    assert abs(columns.mean() - 13.5) <= 0.5
+    assert values.max() == 255
+    assert values[0, 0] == 0
+
+
+def test_a_drawing_is_cut_out_fitted_and_centred() -> None:
+    check_one(item(file(one()), SHAPE, INK))
+
+
+def test_light_ink_on_dark_ground_is_the_same() -> None:
+    check_one(item(file(one(ink="white", ground="black")), SHAPE, INK))
+
+
+@pytest.mark.parametrize("ink", ["navy", "darkred", "green"])
+def test_colours_do_not_matter(ink: str) -> None:
+    check_one(item(file(one(ink=ink, ground="ivory"), "JPEG", quality=90), SHAPE, INK))
+
+
+def test_uneven_light_and_noise_are_no_ink() -> None:
+    generator = np.random.default_rng(1)
+    light = np.linspace(0.55, 1, 300)[None, :, None]
+    photo = np.asarray(one(), float) * light + generator.normal(0, 4, (400, 300, 3))
+    check_one(item(file(Image.fromarray(photo.clip(0, 255).astype(np.uint8)), "JPEG"), SHAPE, INK))
+
+
+def test_specks_are_left_out() -> None:
+    image = one()
+    ImageDraw.Draw(image).rectangle((20, 20, 26, 26), fill="black")
+    check_one(item(file(image), SHAPE, INK))
+
+
+def test_transparent_ground_is_paper() -> None:
+    check_one(item(file(one(ground=(0, 0, 0, 0), ink=(0, 0, 0, 255), mode="RGBA")), SHAPE, INK))
+
+
+def test_sixteen_bits_and_cmyk() -> None:
+    grey = np.asarray(one().convert("L")).astype(np.uint16) * 257
+    check_one(item(file(Image.fromarray(grey)), SHAPE, INK))
+    check_one(item(file(one().convert("CMYK"), "JPEG"), SHAPE, INK))
+
+
+def test_a_photograph_lying_on_its_side_is_turned_up() -> None:
+    turned = one().transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: to be turned by 90 degrees clockwise
+    check_one(item(file(turned, "JPEG", exif=exif), SHAPE, INK))
+
+
+def test_the_largest_value_and_the_box_are_the_task_s() -> None:
+    values = item(file(one()), (8, 8), Picture("ink", white=16))
+    assert values.max() == 16
+    assert (values.max(axis=1) > 8).all()
+
+
+def test_a_photograph_is_scaled_and_cropped_to_the_middle() -> None:
+    image = Image.new("RGB", (64, 32), "red")
+    ImageDraw.Draw(image).rectangle((16, 0, 47, 31), fill=(10, 20, 200))
+    values = item(file(image), (32, 32, 3), Picture("photograph"))
+    assert values.shape == (32, 32, 3)
+    assert (values[2:-2, 2:-2] == (10, 20, 200)).all()
+
+
+def test_a_blank_page_has_nothing_to_see() -> None:
+    with pytest.raises(PictureError, match="There is nothing to see"):
+        item(file(Image.new("L", (100, 100), 255)), SHAPE, INK)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 3000), (3000, 1)])
+def test_tiny_and_thin_pictures_are_refused_or_used(size: tuple[int, int]) -> None:
+    with pytest.raises(PictureError, match="There is nothing to see"):
+        item(file(Image.new("L", size, 0)), SHAPE, INK)
+    speckled = Image.fromarray(np.random.default_rng(1).integers(0, 256, size[::-1], np.uint8))
+    try:
+        assert item(file(speckled), SHAPE, INK).shape == SHAPE
+    except PictureError as error:
+        assert "There is nothing to see" in str(error)
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n123", file(one())[:200], file(one(), "GIF")])
+def test_what_is_no_picture_is_refused(data: bytes) -> None:
+    with pytest.raises(PictureError, match="This is not a PNG or JPEG picture that can be read"):
+        item(data, SHAPE, INK)
+
+
+@pytest.mark.parametrize("side", [8_000, 20_000])
+def test_a_huge_picture_is_refused_before_it_is_decoded(side: int) -> None:
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    idat = b"IDAT" + zlib.compress(bytes(10))
+    png += struct.pack(">I", len(idat) - 4) + idat + struct.pack(">I", zlib.crc32(idat))
+    with pytest.raises(PictureError, match="The picture is too large: at most 50 million pixels"):
+        item(png, SHAPE, INK)
