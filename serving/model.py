@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # ONNX Runtime reports to its makers; read when it is imported
+
 import numpy as np
 import onnxruntime
 import yaml
@@ -239,8 +241,12 @@ def serve_metrics(model_path: Path) -> Metrics | None:
     alone = not _one_of_several_workers()
     if not alone:
         # Read when prometheus_client is imported: the workers then count in files that whoever is asked adds up.
-        shared = Path(tempfile.gettempdir(), f"model-metrics-{os.getppid()}")
-        shared.mkdir(exist_ok=True)
+        try:
+            shared = Path(tempfile.gettempdir(), f"model-metrics-{os.getppid()}")
+            shared.mkdir(exist_ok=True)
+        except OSError as error:
+            logger.warning("No metrics, there is no place for the workers to count at: %s", error)
+            return None
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(shared)
     import prometheus_client
     from prometheus_client import multiprocess

@@ -1,14 +1,15 @@
-"""The container that `mlflow models build-docker` makes of a registered champion, built and run for real."""
+"""Containers of a promoted model of digits, built and run for real; needs Docker."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -17,62 +18,177 @@ import requests
 from mlflow import MlflowClient
 
 from registry.ledger import ALIAS
+from serving.rehearsal import read_golden
+from steps.build import build
 from steps.promote import promote
+from steps.serve import release
 from tasks.contract import get_task
+from tests.conftest import use_store
 
 pytestmark = pytest.mark.docker
+TASK = get_task("digits")
 
 
 def docker(*arguments: str) -> str:
-    result = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    result = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=120)
     assert result.returncode == 0, result.stderr
     return result.stdout.strip()
 
 
-@pytest.fixture
-def image(trained_store: MlflowClient) -> Iterator[str]:
-    docker("info")
-    promote(get_task("digits"), "best")
+@pytest.fixture(scope="module")
+def promoted(trained_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowClient]:
+    """A store with a champion, version 1."""
+    copy = tmp_path_factory.mktemp("promoted") / "mlflow.db"
+    copy.write_bytes(trained_database.read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        client = use_store(patch, copy)
+        promote(TASK, "best")
+        yield client
+
+
+@pytest.fixture(scope="module")
+def slim(promoted: MlflowClient) -> Iterator[str]:
+    yield from image("slim")
+
+
+@pytest.fixture(scope="module")
+def stock(promoted: MlflowClient) -> Iterator[str]:
+    yield from image("mlflow")
+
+
+def image(variant: str) -> Iterator[str]:
     name = f"dlc-test-{uuid.uuid4().hex[:8]}"
-    command = [sys.executable, "-m", "mlflow", "models", "build-docker", "--env-manager", "local"]
-    result = subprocess.run(
-        [*command, "-m", f"models:/digits@{ALIAS}", "-n", name],
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr[-2000:]
-    yield name
-    docker("rmi", "--force", name)
+    yield build(TASK, "champion", variant, name)
+    docker("rmi", "--force", f"{name}:1", f"{name}:latest")
 
 
-@pytest.fixture
-def url(image: str) -> Iterator[str]:
-    container = docker("run", "--detach", "--publish", "127.0.0.1::8080", "--env", "MLFLOW_MODELS_WORKERS=1", image)
-    try:
-        address = f"http://{docker('port', container, '8080').splitlines()[0]}"
+class Container:
+    """A running container, ready to answer; removed at the end of the `with` block."""
+
+    def __init__(self, image: str, *options: str) -> None:
+        started = time.monotonic()
+        self.id = docker("run", "--detach", *options, "-p", "127.0.0.1::8080", "-p", "127.0.0.1::9464", image)
+        try:
+            self.url, self.metrics = (f"http://{docker('port', self.id, port)}" for port in ("8080", "9464"))
+            self.wait()
+        except BaseException:
+            docker("rm", "--force", self.id)
+            raise
+        self.ready_seconds = time.monotonic() - started
+
+    def wait(self) -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
-                if requests.get(f"{address}/ping", timeout=1).ok:
-                    break
+                if requests.get(f"{self.url}/ping", timeout=1).ok:
+                    return
             except requests.RequestException:
-                time.sleep(0.1)
-        else:
-            raise AssertionError(docker("logs", container))
-        yield address
-    finally:
-        docker("rm", "--force", container)
+                time.sleep(0.05)
+        raise AssertionError(docker("logs", self.id))
+
+    def invoke(self, inputs: list[Any]) -> requests.Response:
+        return requests.post(f"{self.url}/invocations", json={"inputs": inputs}, timeout=60)
+
+    def count(self, sample: str) -> float:
+        """A value from the metrics."""
+        lines = requests.get(f"{self.metrics}/metrics", timeout=5).text.splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(sample))
+
+    def __enter__(self) -> Container:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        docker("rm", "--force", self.id)
 
 
-def test_the_container_answers_the_golden_requests(url: str) -> None:
-    folder = Path(mlflow.artifacts.download_artifacts(f"models:/digits@{ALIAS}"))
-    golden = json.loads((folder / "artifacts" / "golden.json").read_text())
-    for request in golden["requests"]:
-        reply = requests.post(f"{url}/invocations", json=request["body"], timeout=10)
+def check_golden(container: Container) -> None:
+    golden = read_golden(Path(mlflow.artifacts.download_artifacts(f"models:/digits@{ALIAS}")))
+    for request in golden.requests:
+        reply = container.invoke(request["body"]["inputs"])
         assert reply.status_code == 200, reply.text
-        np.testing.assert_allclose(reply.json()["predictions"], request["predictions"], atol=golden["tolerance"])
-    refused = requests.post(f"{url}/invocations", json={"inputs": [[1, 2]]}, timeout=10)
+        np.testing.assert_allclose(reply.json()["predictions"], request["predictions"], atol=golden.tolerance)
+    refused = container.invoke([[1, 2]])
     assert refused.status_code == 400
     assert "expected an item of shape (8, 8), received (2,)" in refused.text
+
+
+def test_the_stock_container_answers_and_counts(stock: str) -> None:
+    with Container(stock, "--env", "MLFLOW_MODELS_WORKERS=2") as container:
+        check_golden(container)
+        assert container.count("model_requests_total") == 4
+        assert container.count('model_errors_total{kind="shape"}') == 1
+        assert container.count('model_info{name="digits",version="1"}') == 1
+
+
+def test_the_slim_container_answers_and_counts(slim: str) -> None:
+    with Container(slim, "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL") as container:
+        check_golden(container)
+        assert container.count("model_requests_total") == 4
+        assert container.count('model_errors_total{kind="shape"}') == 1
+        assert container.count('model_info{name="digits",version="1"}') == 1
+        assert docker("exec", container.id, "id", "-u") != "0"
+        deadline = time.monotonic() + 30
+        while (health := docker("inspect", "-f", "{{.State.Health.Status}}", container.id)) == "starting":
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        assert health == "healthy"
+
+
+def test_the_slim_container_has_nothing_it_does_not_need(slim: str) -> None:
+    assert int(docker("image", "inspect", "-f", "{{.Size}}", slim)) <= 450e6
+    for module in ("tensorflow", "keras", "sklearn"):
+        with pytest.raises(AssertionError, match="ModuleNotFoundError"):
+            docker("run", "--rm", "--entrypoint", "python", slim, "-c", f"import {module}")
+    with pytest.raises(AssertionError, match="executable file not found"):
+        docker("run", "--rm", "--entrypoint", "gcc", slim)
+    assert docker("image", "inspect", "-f", '{{index .Config.Labels "model.version"}}', slim) == "1"
+
+
+def test_a_read_only_container_without_any_place_to_write_answers_too(slim: str) -> None:
+    with Container(slim, "--read-only") as container:
+        check_golden(container)
+
+
+def test_workers_follow_the_limits_of_the_container(slim: str) -> None:
+    code = "import sys; sys.path.insert(0, '/opt'); import entrypoint; print(entrypoint.workers())"
+    for options, workers in ((("--cpus", "1"), 1), (("--cpus", "2"), 2), (("--cpus", "2", "--memory", "300m"), 1)):
+        run = docker("run", "--rm", *options, "--entrypoint", "python", slim, "-c", code)
+        assert int(run) == workers
+
+
+def test_half_a_gigabyte_and_one_core_are_enough(slim: str) -> None:
+    with Container(slim, "--memory", "512m", "--cpus", "1") as container:
+        check_golden(container)
+        processes = docker("top", container.id, "-o", "pid,args").splitlines()[1:]
+        assert len(processes) == 1  # one worker has no supervisor
+        batch = np.zeros((1000, 8, 8), int).tolist()
+        assert container.invoke(batch).status_code == 200
+        assert container.invoke(batch).status_code == 200
+
+
+def test_stopping_loses_no_accepted_request(slim: str, promoted: MlflowClient) -> None:
+    """Each client has a request in the works when the container is told to stop."""
+    inputs = np.zeros((20_000, 8, 8), int).tolist()
+    body = json.dumps({"inputs": inputs}).encode()
+    expected = release(promoted, TASK, "1").predict(inputs[:1])
+    answers: list[requests.Response] = []
+
+    def ask() -> None:
+        headers = {"Content-Type": "application/json"}
+        answers.append(requests.post(f"{container.url}/invocations", body, headers=headers, timeout=60))
+
+    with Container(slim, "--env", "MLFLOW_MODELS_WORKERS=1") as container:
+        clients = [threading.Thread(target=ask) for _ in range(4)]
+        for client in clients:
+            client.start()
+        time.sleep(0.5)  # all are sent, none is answered
+        assert not answers
+        docker("stop", "--time", "30", container.id)
+        for client in clients:
+            client.join()
+        assert docker("inspect", "-f", "{{.State.ExitCode}}", container.id) == "0"
+    assert [answer.status_code for answer in answers] == [200] * 4
+    for answer in answers:
+        predictions = answer.json()["predictions"]
+        assert len(predictions) == len(inputs)
+        np.testing.assert_allclose(predictions[-1:], expected, atol=1e-5)

@@ -19,8 +19,7 @@ FOLDER = Path(__file__).with_name("startup")
 
 def fenced(model_path: Path) -> dict[str, str]:
     """The environment variables that put a Python process behind the fence of the model in `model_path`."""
-    lines = (model_path / "requirements.txt").read_text().splitlines()
-    required = closure([Requirement(line) for line in lines if line.strip() and not line.startswith("#")])
+    required = installed(model_path)
     hidden = [
         module
         for module, distributions in metadata.packages_distributions().items()
@@ -30,8 +29,14 @@ def fenced(model_path: Path) -> dict[str, str]:
     return {VARIABLE: ",".join(sorted(hidden)), "PYTHONPATH": path}
 
 
+def installed(model_path: Path) -> set[str]:
+    """The canonical names of the installed distributions that the model in `model_path` requires, and those require."""
+    lines = (model_path / "requirements.txt").read_text().splitlines()
+    return closure([Requirement(line) for line in lines if line.strip() and not line.startswith("#")])
+
+
 def closure(requirements: list[Requirement]) -> set[str]:
-    """The canonical names of the required distributions and, as far as they are installed, of all they require."""
+    """The canonical names of what is required and of all that requires in turn, as far as it is installed."""
     found: set[str] = set()
     seen: set[tuple[str, frozenset[str]]] = set()
     todo = list(requirements)
@@ -41,11 +46,11 @@ def closure(requirements: list[Requirement]) -> set[str]:
         if (name, extras) in seen:
             continue
         seen.add((name, extras))
-        found.add(name)
         try:
             lines = metadata.requires(requirement.name) or []
         except metadata.PackageNotFoundError:
             continue
+        found.add(name)
         todo += [further for further in map(Requirement, lines) if _applies(further, extras)]
     return found
 

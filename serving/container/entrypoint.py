@@ -1,0 +1,53 @@
+"""Entry point of the container: MLflow's scoring server with as many workers as it has CPUs and memory for.
+
+Arguments are handed on to uvicorn; `--check` asks the running server whether it is ready instead.
+"""
+
+import math
+import os
+import sys
+from http.client import HTTPConnection
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+WORKER_BYTES = 256 * 2**20  # some 160 MiB at rest, the rest for requests
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--check"]:
+        connection = HTTPConnection("127.0.0.1", int(os.environ["UVICORN_PORT"]), timeout=2)
+        connection.request("GET", "/ping")
+        sys.exit(connection.getresponse().status != 200)
+    # Replaces this process, so that uvicorn gets the container's signals.
+    command = ["uvicorn", "mlflow.pyfunc.scoring_server.app:app", "--workers", str(workers()), *sys.argv[1:]]
+    os.execvp(command[0], command)
+
+
+def workers() -> int:
+    """As many as MLFLOW_MODELS_WORKERS says, else as there are CPUs and memory for."""
+    chosen = os.environ.get("MLFLOW_MODELS_WORKERS")
+    return int(chosen) if chosen else max(1, min(cpus(), memory() // WORKER_BYTES))
+
+
+def cpus() -> int:
+    """CPUs that the container may use, rounded up."""
+    quota, period = limits("cpu.max", "cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us") or (-1, 1)
+    present = len(os.sched_getaffinity(0))
+    return present if quota < 0 else min(present, math.ceil(quota / period))
+
+
+def memory() -> int:
+    """Bytes that the container may use."""
+    (limit,) = limits("memory.max", "memory/memory.limit_in_bytes") or (-1,)
+    return sys.maxsize if limit < 0 else limit
+
+
+def limits(*names: str) -> list[int]:
+    """The numbers in those of these control group files that exist: version 2's, then version 1's. -1 is no limit."""
+    files = [CGROUP / name for name in names]
+    words = " ".join(file.read_text() for file in files if file.exists()).split()
+    return [-1 if word == "max" else int(word) for word in words]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Build the container of a registered model: slim, or as `mlflow models build-docker` makes it."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from registry.candidates import find, version_of
+from registry.ledger import ALIAS
+from serving.container import slim_down
+from steps import cli, runs
+from tasks.contract import Task, UserError, get_task, unknown
+
+VARIANTS = ("slim", "mlflow")
+MLFLOW = (sys.executable, "-m", "mlflow", "models")
+# The other environment managers put Ubuntu, pyenv and a JDK into the image, or fail in it.
+LOCAL = ("--env-manager", "local")
+
+
+def build(task: Task, model_uri: str, variant: str, image: str) -> str:
+    """Builds the image, tags it with the model's version and `latest`, and gives its name with the version.
+
+    Args:
+        task: Whose model it is.
+        model_uri: `models:/<name>/<version>` or `models:/<name>@<alias>`; "champion" for the task's.
+        variant: One of VARIANTS.
+        image: Name of the image without a tag; empty for `dlc-<task>`.
+
+    Raises:
+        UserError: There is no such version or variant, Docker does not run, or the build failed.
+    """
+    if variant not in VARIANTS:
+        raise UserError(unknown("variant", variant, VARIANTS))
+    client = runs.connect()
+    candidate = find(client, task, f"models:/{task.name}@{ALIAS}" if model_uri == "champion" else model_uri)
+    version = version_of(client, task, candidate.model_id)
+    if version is None:
+        raise UserError(f"{candidate.uri} is no registered version; promote it first, or name one that is.")
+    _check_docker()
+    name = image or f"dlc-{task.name}"
+    uri = f"models:/{task.name}/{version.version}"
+    labels = ["--label", f"model.name={task.name}", "--label", f"model.version={version.version}"]
+    tagged = f"{name}:{version.version}"
+    if variant == "slim":
+        with tempfile.TemporaryDirectory() as folder:
+            _call([*MLFLOW, "generate-dockerfile", "--model-uri", uri, "--output-directory", folder, *LOCAL])
+            _call(["docker", "build", *slim_down(Path(folder)), *labels, "--tag", tagged, folder])
+    else:
+        _call([*MLFLOW, "build-docker", "--model-uri", uri, "--name", tagged, *LOCAL])
+    _call(["docker", "tag", tagged, f"{name}:latest"])
+    print(f"Built {tagged}. Run it: docker run --rm -p 5001:8080 -p 9464:9464 {tagged}")
+    return tagged
+
+
+def _check_docker() -> None:
+    if shutil.which("docker") is None:
+        raise UserError("Building a container needs Docker, and there is no command `docker`.")
+    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode != 0:
+        raise UserError("Docker does not answer. Start its engine, and look at what `docker info` says.")
+
+
+def _call(command: list[str]) -> None:
+    """Runs a command that shows its own progress."""
+    if (code := subprocess.run(command, check=False).returncode) != 0:
+        raise UserError(f"`{' '.join(command[:3])} …` failed with exit code {code}; its own words are above.")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    build(get_task(arguments.task), arguments.model_uri, arguments.variant, arguments.image)
+
+
+def parser() -> cli.Parser:
+    result = cli.parser(__doc__)
+    result.add_argument("--model-uri", default="champion", help="a registered version (default: the champion)")
+    result.add_argument("--variant", default="slim", help="slim, or mlflow: as `mlflow models build-docker` makes it")
+    result.add_argument("--image", default="", help="name of the image (default: dlc-<task>)")
+    return result
+
+
+if __name__ == "__main__":
+    cli.main(parser(), run)
