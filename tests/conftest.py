@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pytest
+import requests
 from mlflow import MlflowClient
 
+from registry.candidates import models_of
+from serving.rehearsal import Rehearsal
+from serving.server import free_port
+from steps import promote as promotion
 from steps.evaluate import evaluate
 from steps.train import train
 from tasks.contract import get_task
 
 ROOT = Path(__file__).resolve().parent.parent
+PASSED = Rehearsal(1.0, 0.0, 3, 25, 1.0, 2.0)
 Step = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -123,3 +132,60 @@ def use_store(patch: pytest.MonkeyPatch, database: Path) -> MlflowClient:
     patch.setenv("MLFLOW_TRACKING_URI", uri)
     mlflow.set_tracking_uri(uri)
     return MlflowClient()
+
+
+class Gateway:
+    """The gateway in a process of its own, as `-e serve` starts it, on the store that MLflow is set to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = (folder / "gateway.log").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "steps.serve", "--task", "digits", "--port", str(self.port)],
+            cwd=folder,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def wait(self, path: str = "/readyz") -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with contextlib.suppress(requests.ConnectionError):
+                if requests.get(f"{self.url}{path}", timeout=5).ok:
+                    return
+            time.sleep(0.05)
+        raise AssertionError(self.log())
+
+    def log(self) -> str:
+        self._log.seek(0)
+        return self._log.read()
+
+    def stop(self) -> int:
+        """Ends it as Ctrl-C does, and gives its exit code."""
+        self.process.send_signal(signal.SIGINT)
+        code = self.process.wait(timeout=30)
+        self._log.close()
+        return code
+
+
+@pytest.fixture
+def champion_store(trained_store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """A copy of the store with trained models, the oldest of them promoted as version 1 without a rehearsal."""
+    monkeypatch.setattr(promotion, "rehearse", lambda *_: PASSED)
+    task = get_task("digits")
+    promotion.promote(task, models_of(trained_store, task)[-1].uri)
+    return trained_store
+
+
+@pytest.fixture
+def gateway(champion_store: MlflowClient, tmp_path: Path) -> Iterator[Gateway]:
+    """A gateway with a champion, ready to answer."""
+    started = Gateway(tmp_path)
+    try:
+        started.wait()
+        yield started
+    finally:
+        if started.process.poll() is None:
+            started.stop()

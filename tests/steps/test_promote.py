@@ -23,6 +23,7 @@ from steps.promote import promote
 from steps.rollback import rollback
 from steps.train import train
 from tasks.contract import UserError, get_task
+from tests.conftest import PASSED
 
 TASK = get_task("digits")
 NOTE = "mlflow.note.content"
@@ -30,7 +31,7 @@ NOTE = "mlflow.note.content"
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(promotion, "rehearse", lambda *_: Rehearsal(1.0, 0.0, 3, 25, 1.0, 2.0))
+    monkeypatch.setattr(promotion, "rehearse", lambda *_: PASSED)
 
 
 def trained(client: MlflowClient) -> tuple[Candidate, Candidate, Candidate]:
@@ -135,7 +136,7 @@ def test_a_broken_candidate_raises_and_the_version_says_why(
 
     good, better, _ = trained(trained_store)
     with monkeypatch.context() as patch:
-        patch.setattr(promotion, "rehearse", lambda *_: Rehearsal(1.0, 0.0, 3, 25, 1.0, 2.0))
+        patch.setattr(promotion, "rehearse", lambda *_: PASSED)
         promote(TASK, good.uri)
     monkeypatch.setattr(promotion, "rehearse", broken)
     with pytest.raises(RehearsalError):

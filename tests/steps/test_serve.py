@@ -1,0 +1,160 @@
+"""The gateway as `-e serve` starts it, over real sockets."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import requests
+from mlflow import MlflowClient
+
+from registry.candidates import models_of
+from registry.ledger import ALIAS
+from steps.promote import promote
+from steps.rollback import rollback
+from tasks.contract import get_task
+from tests.conftest import Gateway, Step
+
+TASK = get_task("digits")
+REQUESTS_PER_SECOND = 50
+
+
+def body() -> dict[str, list[int]]:
+    return {"image": TASK.load("validation").inputs[0].ravel().tolist()}
+
+
+class Load:
+    """Asks at a steady rate until it is stopped; some requests on one connection, some on new ones."""
+
+    def __init__(self, url: str) -> None:
+        self.failures: list[str] = []
+        self.versions: list[tuple[float, str]] = []
+        self._url = url
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        kept, sent, image = requests.Session(), 0, body()
+        started = time.monotonic()
+        while not self._stop.is_set():
+            session = kept if sent % 2 else requests.Session()
+            try:
+                reply = session.post(f"{self._url}/predict", json=image, timeout=5)
+            except requests.RequestException as error:
+                self.failures.append(str(error))
+            else:
+                if reply.status_code != 200:
+                    self.failures.append(reply.text)
+                self.versions.append((time.monotonic(), reply.headers["X-Model-Version"]))
+            sent += 1
+            time.sleep(max(0.0, started + sent / REQUESTS_PER_SECOND - time.monotonic()))
+
+    def first_answer(self, version: str, since: float) -> float:
+        """When the version first answered after that time."""
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            found = [at for at, answered in list(self.versions) if answered == version and at > since]
+            if found:
+                return found[0]
+            time.sleep(0.02)
+        raise AssertionError(f"version {version} never answered")
+
+    def __enter__(self) -> Load:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+def test_promotion_and_rollback_under_load_fail_no_request(gateway: Gateway, champion_store: MlflowClient) -> None:
+    with Load(gateway.url) as load:
+        time.sleep(1)
+        for version, move in (
+            ("2", lambda: promote(TASK, models_of(champion_store, TASK)[-2].uri)),
+            ("1", lambda: rollback(TASK)),
+        ):
+            before = time.monotonic()
+            move()
+            moved = time.monotonic()
+            assert str(champion_store.get_model_version_by_alias("digits", ALIAS).version) == version
+            assert load.first_answer(version, since=before) - moved < 5
+        time.sleep(1)
+    assert load.failures == []
+    assert len(load.versions) > 100
+    changes = [b for (_, a), (_, b) in zip(load.versions, load.versions[1:], strict=False) if a != b]
+    assert changes == ["2", "1"]
+
+
+def test_answers_are_those_of_the_champion(gateway: Gateway) -> None:
+    validation = TASK.load("validation")
+    answers = [
+        requests.post(f"{gateway.url}/predict", json={"image": image.ravel().tolist()}, timeout=5).json()["prediction"]
+        for image in validation.inputs[:50]
+    ]
+    assert np.mean(answers == validation.targets[:50]) > 0.8
+    figures = requests.get(f"{gateway.url}/model", timeout=5).json()["figures"]
+    assert {"test_accuracy", "test_loss"} <= figures.keys()
+    assert not [name for name in figures if name.endswith(("_low", "_high"))]
+
+
+def test_slow_clients_and_clients_that_hang_up_harm_nobody(gateway: Gateway) -> None:
+    """200 that send a request byte by byte (slowloris), 50 that leave in the middle of one."""
+    head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n"
+    with contextlib.ExitStack() as open_connections:
+        slow = [
+            open_connections.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=5))
+            for _ in range(200)
+        ]
+        for connection in slow:
+            connection.sendall(head[:20])
+        for _ in range(50):
+            with socket.create_connection(("127.0.0.1", gateway.port), timeout=5) as connection:
+                connection.sendall(head + b"\r\n{")
+        for number in range(50):
+            for connection in slow:
+                connection.sendall(head[20 + number : 21 + number])
+            assert requests.post(f"{gateway.url}/predict", json=body(), timeout=2).status_code == 200
+
+
+def test_a_body_above_the_limit_is_refused_in_json(gateway: Gateway) -> None:
+    headers = {"Content-Type": "application/json"}
+    reply = requests.post(f"{gateway.url}/predict", data=b" " * 11_000_000, headers=headers, timeout=10)
+    assert (reply.status_code, reply.json()) == (413, {"error": "Expected at most 10 MB."})
+
+
+def test_without_a_champion_it_waits_for_one(trained_store: MlflowClient, tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    try:
+        gateway.wait("/healthz")
+        assert requests.get(f"{gateway.url}/readyz", timeout=5).status_code == 503
+        model = models_of(trained_store, TASK)[-1]
+        trained_store.create_registered_model("digits")
+        version = trained_store.create_model_version("digits", model.uri)
+        trained_store.set_registered_model_alias("digits", ALIAS, version.version)
+        gateway.wait()
+    finally:
+        code = gateway.stop()
+    assert code == 0
+
+
+def test_it_ends_when_it_is_asked_to(gateway: Gateway) -> None:
+    gateway.process.send_signal(signal.SIGTERM)
+    assert gateway.process.wait(timeout=15) == 0
+    assert "Traceback" not in gateway.log()
+
+
+def test_a_port_that_is_taken_is_told(trained_store: MlflowClient, step: Step) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        result = step("serve", "--task", "digits", "--port", str(listener.getsockname()[1]))
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: Cannot listen at 127.0.0.1:")
+    assert "Name another port: -P port=5001" in result.stderr
