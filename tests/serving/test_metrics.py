@@ -1,0 +1,106 @@
+"""What the scoring server of MLflow tells Prometheus about a model, and what is made of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+import requests
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from serving.rehearsal import read_golden
+from serving.server import Client, free_port, scoring_server
+from tests.conftest import ROOT
+
+MONITORING = ROOT / "serving" / "monitoring"
+DASHBOARD = json.loads((MONITORING / "grafana-dashboard.json").read_text())
+ALERTS = yaml.safe_load((MONITORING / "alerts.yml").read_text())
+
+
+def samples(port: int) -> dict[tuple[str, tuple[str, ...]], float]:
+    """Values by name and labels' values; a text that is no valid exposition raises."""
+    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+    families = text_string_to_metric_families(text)
+    return {(s.name, tuple(s.labels.values())): s.value for family in families for s in family.samples}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_totals_are_right_with_any_number_of_workers(saved: Path, tmp_path: Path, workers: int) -> None:
+    items = read_golden(saved).requests[1]["body"]["inputs"]
+    body, bad = json.dumps({"inputs": items[:2]}).encode(), json.dumps({"inputs": ["seven!"]}).encode()
+    metrics = free_port()
+
+    def ask(port: int) -> None:
+        for _ in range(5):
+            client = Client(port)  # on new connections, so that every worker gets some
+            for _ in range(24):
+                assert client.invoke(body).status == 200
+            assert client.invoke(bad).status == 400
+
+    with scoring_server(saved, workers, METRICS_PORT=str(metrics), TMPDIR=str(tmp_path)) as port:
+        clients = [threading.Thread(target=ask, args=(port,)) for _ in range(8)]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
+        values = samples(metrics)
+    assert values["model_requests_total", ()] == 1000
+    assert values["model_errors_total", ("encoding",)] == 40
+    assert values["model_seconds_count", ()] == 960
+    assert values["model_batch_items_sum", ()] == 1920
+    assert sum(value for (name, _), value in values.items() if name == "model_predictions_total") == 1920
+    assert values["model_confidence_count", ()] == 1920
+    if workers > 1:
+        counting = {re.sub(r"\D", "", file.stem) for file in tmp_path.rglob("counter_*.db")}
+        assert len(counting) == workers
+
+
+def test_a_second_server_on_the_same_machine_goes_without(saved: Path) -> None:
+    metrics = free_port()
+    with scoring_server(saved, METRICS_PORT=str(metrics)), scoring_server(saved, METRICS_PORT=str(metrics)) as second:
+        body = json.dumps(read_golden(saved).requests[0]["body"]).encode()
+        assert Client(second).invoke(body).status == 200
+        assert samples(metrics)["model_requests_total", ()] == 0
+
+
+def expressions() -> list[str]:
+    panels = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
+    return panels + [rule["expr"] for group in ALERTS["groups"] for rule in group["rules"]]
+
+
+def test_dashboard_and_alerts_ask_for_metrics_that_exist(saved: Path) -> None:
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    from serving.model import Metrics
+
+    registry = CollectorRegistry()
+    Metrics(registry, "digits", "1", [])
+    families = {family.name for family in text_string_to_metric_families(generate_latest(registry).decode())}
+    families |= {"http_requests", "http_request_seconds"}
+    asked = {name for text in expressions() for name in re.findall(r"\b(?:model|http)_[a-z_]+", text)}
+    assert len(asked) > 8
+    for name in asked:
+        assert re.sub(r"_(total|bucket|count|sum)$", "", name) in families, name
+
+
+def test_the_dashboard_finds_its_data_source_by_itself() -> None:
+    (variable,) = [v for v in DASHBOARD["templating"]["list"] if v["type"] == "datasource"]
+    assert variable["query"] == "prometheus"
+    for panel in DASHBOARD["panels"]:
+        assert panel["datasource"]["uid"] == "${" + variable["name"] + "}"
+
+
+@pytest.mark.tools
+def test_promtool_accepts_the_alert_rules() -> None:
+    promtool = shutil.which("promtool")
+    assert promtool is not None
+    command = [promtool, "check", "rules", str(MONITORING / "alerts.yml")]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "SUCCESS: 6 rules found" in result.stdout
