@@ -40,10 +40,7 @@ def page(browser: Browser, gateway: Gateway, request: pytest.FixtureRequest) -> 
         opened = context.new_page()
         opened.on("pageerror", lambda error: complaints.append(str(error)))
         opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        opened.on(
-            "request",
-            lambda sent: None if sent.url.startswith((gateway.url, "blob:", "data:")) else strangers.append(sent.url),
-        )
+        opened.on("request", lambda sent: asked.append(sent.url))
         opened.goto(gateway.url)
         expect(opened.locator("#model-version")).to_have_text("1")
         yield opened

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,11 @@ def create_app(task: Task, champion: Champion) -> Flask:
 
     @app.get("/openapi.json")
     def openapi() -> Response:
-        return send_from_directory(FOLDER, "openapi.json")
+        description = json.loads((FOLDER / "openapi.json").read_text())
+        if g.release:
+            size = math.prod(g.release.shape)
+            description["components"]["schemas"]["Item"] |= {"minItems": size, "maxItems": size}
+        return jsonify(description)
 
     @app.get("/healthz")
     def healthy() -> Response:
@@ -167,7 +172,7 @@ def _uploaded(release: Release) -> np.ndarray:
     try:
         return pictures.item(file.read(), release.shape, release.presentation.picture)
     except pictures.PictureError as error:
-        raise RequestError(str(error)) from error
+        raise RequestError(str(error), 422) from error
 
 
 def _numbers(release: Release) -> Any:
@@ -181,7 +186,7 @@ def _numbers(release: Release) -> Any:
     if not isinstance(body, dict) or not isinstance(body.get("image"), list):
         raise RequestError('Expected a JSON object with a list of numbers: {"image": [...]}.')
     image = body["image"]
-    size = int(np.prod(release.shape))
+    size = math.prod(release.shape)
     if any(isinstance(value, list) for value in image):
         return image  # nested: for the model to look at
     if len(image) != size:

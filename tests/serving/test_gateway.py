@@ -129,7 +129,7 @@ def test_other_media_types_are_refused(client: FlaskClient) -> None:
 
 def test_bad_uploads_get_one_line(client: FlaskClient) -> None:
     reply = upload(client, b"no picture")
-    assert (reply.status_code, reply.json) == (400, {"error": "This is not a PNG or JPEG picture that can be read."})
+    assert (reply.status_code, reply.json) == (422, {"error": "This is not a PNG or JPEG picture that can be read."})
     reply = upload(client, drawing(), field="file")
     assert (reply.status_code, reply.json) == (400, {"error": "Expected a file in the field 'image' of the form."})
 
