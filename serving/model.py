@@ -13,7 +13,6 @@ import logging
 import math
 import multiprocessing
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -61,7 +60,7 @@ class OnnxModel(PythonModel):
         self._run(np.zeros((1, *self._shape), self._dtype))  # the first run takes longer; it is not a user's
         self._metrics: Metrics | None = None
         self._settled = True
-        if "mlflow.pyfunc.scoring_server.app" in sys.modules:
+        if "__pyfunc_model_path__" in os.environ:  # how MLflow tells its scoring server what to load
             self._metrics = serve_metrics(Path(context.artifacts["onnx"]).parent.parent)
             self._settled = False
 
@@ -194,7 +193,6 @@ class Metrics:
         def counter(metric: str, help_: str, *labels: str) -> Any:
             return Counter(metric, help_, labels, registry=registry)
 
-        self._labels = labels
         self._info = Gauge(
             "model_info",
             "1; the labels say what is served",
@@ -205,7 +203,8 @@ class Metrics:
         self._info.labels(name, version).set(1)
         self._requests = counter("model_requests", "Requests that reached the model")
         self._errors = counter("model_errors", "Requests without an answer, by reason", "kind")
-        self._predictions = counter("model_predictions", "Items by predicted class", "label")
+        predictions = counter("model_predictions", "Items by predicted class", "label")
+        self._predictions = [predictions.labels(label) for label in labels]
         self._seconds = histogram("model_seconds", "Time to decode a request and run the model", *SECONDS)
         self._items = histogram("model_batch_items", "Items in a request", 1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
         self._confidence = histogram("model_confidence", "Probability of the predicted class", *CONFIDENCES)
@@ -226,9 +225,9 @@ class Metrics:
             raise
         self._seconds.observe(time.perf_counter() - started)
         self._items.observe(len(outputs))
-        if self._labels:
+        if self._predictions:
             for label, confidence in zip(outputs.argmax(axis=1).tolist(), outputs.max(axis=1).tolist(), strict=True):
-                self._predictions.labels(self._labels[label]).inc()
+                self._predictions[label].inc()
                 self._confidence.observe(confidence)
         return outputs
 

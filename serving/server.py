@@ -1,4 +1,4 @@
-"""MLflow's scoring server, started as `mlflow models serve` starts it, for as long as somebody here needs it."""
+"""Servers on a port of this machine for as long as somebody here needs them, MLflow's scoring server above all."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Client:
 
 @contextlib.contextmanager
 def scoring_server(model_path: Path, workers: int = 1, **environment: str) -> Iterator[int]:
-    """The server on a free loopback port, ready to answer; gives the port.
+    """MLflow's scoring server as `mlflow models serve` starts it, on a free loopback port; gives the port.
 
     It sees no package but those that the model requires, as in a container made for it.
 
@@ -74,23 +74,40 @@ def scoring_server(model_path: Path, workers: int = 1, **environment: str) -> It
         **environment: Variables to set for it.
 
     Raises:
-        ServerError: It ended, or did not answer a ping within START_TIMEOUT_SECONDS.
+        ServerError: It ended, or was not ready within START_TIMEOUT_SECONDS.
     """
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(model_path)]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
-    variables = os.environ | _paths() | fenced(model_path) | {"METRICS_PORT": "0"} | environment
+    with running(command, port, **fenced(model_path), **environment):
+        yield port
+
+
+@contextlib.contextmanager
+def running(command: list[str], port: int, ready: str = "/ping", **environment: str) -> Iterator[None]:
+    """A server, ready to answer; it ends with all that it started, also when this process is killed.
+
+    Args:
+        command: Starts it.
+        port: Where it listens on this machine.
+        ready: Path that it answers with 200 once it is ready.
+        **environment: Variables to set for it.
+
+    Raises:
+        ServerError: It ended, or was not ready within START_TIMEOUT_SECONDS.
+    """
+    variables = os.environ | _paths() | {"METRICS_PORT": "0"} | environment
     with tempfile.TemporaryFile() as log:
-        # A session of its own: the command starts uvicorn through a shell, and all of them have to end together.
+        # A session of its own: MLflow starts uvicorn through a shell, and all of them have to end together.
         server = subprocess.Popen(command, env=variables, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
         guard = _guard(server)
         try:
             try:
-                _wait_until_ready(server, port)
+                _wait_until_ready(server, port, ready)
             except ServerError as error:
                 log.seek(0)
                 raise ServerError(f"{error}: {_cause(log.read().decode(errors='replace'))}") from None
-            yield port
+            yield
         finally:
             _end(server, guard)
 
@@ -107,13 +124,13 @@ def _paths() -> dict[str, str]:
     return {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
 
 
-def _wait_until_ready(server: subprocess.Popen[bytes], port: int) -> None:
+def _wait_until_ready(server: subprocess.Popen[bytes], port: int, path: str) -> None:
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
             raise ServerError(f"the scoring server ended with exit code {server.returncode}")
         with contextlib.suppress(ServerError):
-            if Client(port, timeout=1).get("/ping").status == 200 and server.poll() is None:
+            if Client(port, timeout=1).get(path).status == 200 and server.poll() is None:
                 return
         time.sleep(0.05)
     raise ServerError(f"the scoring server was not ready after {START_TIMEOUT_SECONDS} s")

@@ -16,8 +16,14 @@ ALLOWED = {
     "serving": ("serving", "tasks.contract"),
     "tasks": ("tasks",),
 }
-# What the served file needs of MLflow; none of it talks to a tracking store.
-SERVING_MAY_USE_MLFLOW = ("mlflow.exceptions", "mlflow.models.set_model", "mlflow.protos", "mlflow.pyfunc.model")
+# What the served file and the container need of MLflow; none of it talks to a tracking store.
+SERVING_MAY_USE_MLFLOW = (
+    "mlflow.exceptions",
+    "mlflow.models.set_model",
+    "mlflow.protos",
+    "mlflow.pyfunc.model",
+    "mlflow.pyfunc.scoring_server",
+)
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import yaml
 
 from serving.fence import installed
+from serving.server import free_port, running
 
 FOLDER = Path(__file__).parent
-FILES = ("Dockerfile", "entrypoint.py", "warmup.py")
+FILES = ("Dockerfile", "entrypoint.py", "server.py", "warmup.py")
+ADDED = "orjson"  # what server.py needs besides
 
 
 def slim_down(context: Path) -> list[str]:
@@ -28,7 +33,26 @@ def slim_down(context: Path) -> list[str]:
     """
     for name in FILES:
         shutil.copy(FOLDER / name, context / name)
-    pins = [f"{name}=={version(name)}" for name in sorted(installed(context / "model_dir"))]
+    pins = [f"{name}=={version(name)}" for name in sorted(installed(context / "model_dir") | {ADDED})]
     (context / "constraints.txt").write_text("\n".join(pins) + "\n")
     environment = yaml.safe_load((context / "model_dir" / "python_env.yaml").read_text())
     return ["--build-arg", f"PYTHON_VERSION={environment['python']}"]
+
+
+@contextlib.contextmanager
+def slim_server(model_path: Path, workers: int = 1, **environment: str) -> Iterator[int]:
+    """The server of the slim image without the image, on a free loopback port; gives the port.
+
+    Raises:
+        ServerError: It ended, or was not ready in time.
+    """
+    port = free_port()
+    variables = {
+        "__pyfunc_model_path__": str(model_path),
+        "MLFLOW_MODELS_WORKERS": str(workers),
+        "UVICORN_HOST": "127.0.0.1",
+        "UVICORN_PORT": str(port),
+        "UVICORN_ACCESS_LOG": "false",
+    }
+    with running([sys.executable, str(FOLDER / "entrypoint.py")], port, **variables, **environment):
+        yield port

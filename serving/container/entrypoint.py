@@ -19,8 +19,8 @@ def main() -> None:
         connection.request("GET", "/ping")
         sys.exit(connection.getresponse().status != 200)
     # Replaces this process, so that uvicorn gets the container's signals.
-    command = ["uvicorn", "mlflow.pyfunc.scoring_server.app:app", "--workers", str(workers()), *sys.argv[1:]]
-    os.execvp(command[0], command)
+    command = ["uvicorn", "server:app", "--app-dir", str(Path(__file__).parent), "--workers", str(workers())]
+    os.execvp(command[0], [*command, *sys.argv[1:]])
 
 
 def workers() -> int:

@@ -1,4 +1,5 @@
-"""Generated requests: 20,000 to the scoring server, 20,000 to the gateway, half of them mutations of valid ones."""
+"""Generated requests: 20,000 each to MLflow's scoring server, to the slim container's and to the gateway, half of them
+mutations of valid ones."""
 
 from __future__ import annotations
 
@@ -8,10 +9,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
+from serving.container import slim_server
 from serving.rehearsal import read_golden
 from serving.server import scoring_server
 from tests.conftest import ROOT, Gateway
@@ -119,19 +122,16 @@ def sender(port: int, path: str) -> Send:
     return send
 
 
-def test_the_scoring_server_stands_generated_requests(saved: Path) -> None:
-    valid = [
-        json.dumps(request["body"] | {"inputs": request["body"]["inputs"][:2]}).encode()
-        for request in read_golden(saved).requests
-    ]
+@pytest.mark.parametrize("server", [scoring_server, slim_server])
+def test_a_scoring_server_stands_generated_requests(server: Callable[..., Any], saved: Path) -> None:
+    bodies = [request["body"]["inputs"][:2] for request in read_golden(saved).requests]
+    valid = [json.dumps({"inputs": items}).encode() for items in bodies]
     types = ("text/csv", "text/plain", "application/json; charset=latin-1", "application/vnd.apache.parquet")
-    with scoring_server(saved) as port:
-        (server,) = [
-            process
-            for process in psutil.Process().children(recursive=True)
-            if any("scoring_server.app:app" in word for word in process.cmdline()) and "uvicorn" in process.cmdline()[1]
-        ]
-        attack(sender(port, "/invocations"), valid, ("inputs", "instances", "dataframe_split", "params"), types, server)
+    fields = ("inputs", "instances", "dataframe_split", "params")
+    with server(saved) as port:
+        children = psutil.Process().children(recursive=True)
+        (process,) = [child for child in children if child.name() == "uvicorn"]
+        attack(sender(port, "/invocations"), valid, fields, types, process)
 
 
 def test_the_gateway_stands_generated_requests(gateway: Gateway) -> None:

@@ -1,0 +1,68 @@
+"""The slim container's server against MLflow's own, on the same model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from serving.container import slim_server
+from serving.hostile import hostile_requests
+from serving.rehearsal import read_golden, replay
+from serving.server import Client, scoring_server
+
+
+@pytest.fixture(scope="module")
+def slim(saved: Path) -> Iterator[Client]:
+    with slim_server(saved) as port:
+        yield Client(port)
+
+
+@pytest.fixture(scope="module")
+def stock(saved: Path) -> Iterator[Client]:
+    with scoring_server(saved) as port:
+        yield Client(port)
+
+
+def test_golden_requests_are_answered(slim: Client, saved: Path) -> None:
+    assert replay(slim.port, read_golden(saved)) < 1e-5
+
+
+def test_answers_are_mlflow_s_in_large_requests_too(slim: Client, stock: Client, saved: Path) -> None:
+    items = read_golden(saved).requests[0]["body"]["inputs"]
+    for inputs in (items[:1], items, items * 500):
+        body = json.dumps({"inputs": inputs}).encode()
+        mine, theirs = (json.loads(client.invoke(body).body) for client in (slim, stock))
+        assert mine.keys() == theirs.keys() == {"predictions"}
+        np.testing.assert_allclose(mine["predictions"], theirs["predictions"], rtol=1e-6)
+
+
+def test_hostile_requests_get_the_status_that_mlflow_gives(slim: Client, stock: Client, saved: Path) -> None:
+    for request in hostile_requests(read_golden(saved).requests[0]["body"]["inputs"][0]):
+        mine, theirs = (Client(client.port).invoke(request.body, request.content_type) for client in (slim, stock))
+        assert mine.status in request.statuses, request.name
+        if theirs.status < 500:  # deep nesting is too much for MLflow's parser, and refused by ours
+            assert mine.status == theirs.status, request.name
+
+
+def test_a_refusal_has_mlflow_s_form_and_does_not_repeat_what_was_sent(slim: Client) -> None:
+    reply = slim.invoke(json.dumps({"inputs": ["correct horse"]}).encode())
+    assert reply.status == 400
+    answer = json.loads(reply.body)
+    assert answer["error_code"] == "BAD_REQUEST"
+    assert answer["message"] == "expected a string to be base64"
+    assert len(slim.invoke(b'{"inputs": ["' + b"A" * 1_000_000 + b'"]}').body) < 1000
+
+
+def test_what_is_not_plain_goes_mlflow_s_way(slim: Client, saved: Path) -> None:
+    items = read_golden(saved).requests[0]["body"]["inputs"]
+    assert slim.get("/ping").status == 200
+    assert slim.get("/version").status == 200
+    assert slim.get("/invocations").status == 405
+    with_charset = slim.invoke(json.dumps({"inputs": items}).encode(), "application/json; charset=utf-8")
+    assert len(json.loads(with_charset.body)["predictions"]) == len(items)
+    with_params = slim.invoke(json.dumps({"inputs": items, "params": None}).encode())
+    assert len(json.loads(with_params.body)["predictions"]) == len(items)
