@@ -15,6 +15,8 @@ REFUSED = range(400, 500)
 # What MLflow's own server answers before the model is asked, with a server error.
 NOT_ANSWERED = range(400, 600)
 LARGE_BYTES = 50_000_000
+LONG_STRING = 500_000
+BOMB_SIDE = 13_000  # pixels; many, and yet below what Pillow refuses by itself
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,15 @@ def hostile_requests(item: list[Any]) -> Iterator[HostileRequest]:
     yield HostileRequest("Infinity", _inputs(_with_first(item, float("inf"))))
     yield HostileRequest("number out of range", _inputs(_with_first(item, 10**400)))
     yield HostileRequest("string for a number", _inputs(_with_first(item, "7")))
+    yield HostileRequest("long string for a number", _inputs(_with_first(item, "7" * LONG_STRING)))
+    yield HostileRequest("a million items", b'{"inputs": [' + b"0," * 1_000_000 + b"0]}")
     yield HostileRequest("null for an item", _inputs(None))
     yield HostileRequest("object for an item", _inputs({"image": item}))
     yield HostileRequest("text for the list", b'{"inputs": "seven"}')
     yield HostileRequest("not base64", _inputs("seven!"))
     yield HostileRequest("raw values of the wrong size", _inputs(_base64(b"seven")))
-    yield HostileRequest("broken image", _inputs(_base64(_png(28, 28)[:40])))
-    yield HostileRequest("decompression bomb", _inputs(_base64(_png(30_000, 30_000))))
+    yield HostileRequest("broken image", _inputs(_base64(_png(28)[:40])))
+    yield HostileRequest("decompression bomb", _inputs(_base64(_png(BOMB_SIDE))))
     yield HostileRequest("another field", json.dumps({"image": item}).encode())
     yield HostileRequest("a list", json.dumps([item]).encode())
     yield HostileRequest("truncated JSON", _inputs(item)[:-5])
@@ -78,10 +82,13 @@ def _base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def _png(width: int, height: int) -> bytes:
-    """A grey PNG file whose pixels are all missing but the first (PNG specification, sections 5 and 11.2)."""
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"\0")), (b"IEND", b""))
+def _png(side: int) -> bytes:
+    """A black square as a PNG file (PNG specification, sections 5, 9.2 and 11.2), much smaller than its pixels."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    compressor = zlib.compressobj(level=1)
+    row = bytes(1 + side)  # the filter's number, then the pixels
+    pixels = b"".join(compressor.compress(row) for _ in range(side)) + compressor.flush()
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
     )

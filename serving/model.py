@@ -1,8 +1,8 @@
 """The served model: one file for every task, logged as code and run by MLflow's scoring server.
 
-It needs the packages imported here, and nothing of this project, so it is imported neither by name nor together with
-another model's copy. In a scoring server it also tells Prometheus what it does, on a port of its own:
-`METRICS_PORT`, 9464 where nothing is set, 0 for none.
+It needs the packages imported here, and nothing of this project: every version runs its own copy, whatever this project
+has become. In a scoring server it also tells Prometheus what it does, on a port of its own:
+`METRICS_PORT`, 9464 where nothing is set, 0 for none; at `METRICS_HOST`, this machine alone unless in a container.
 """
 
 import base64
@@ -36,6 +36,9 @@ logging.getLogger("mlflow.types.type_hints").setLevel(logging.ERROR)
 
 # What the ONNX types that tasks use are called in numpy.
 DTYPES: dict[str, np.dtype] = {"tensor(uint8)": np.dtype(np.uint8), "tensor(float)": np.dtype(np.float32)}
+NUMBERS = (int, float, np.integer, np.floating)
+# Why a request can be without an answer; "internal" is the model's own fault.
+KINDS = ("type", "empty", "shape", "range", "encoding", "image", "internal")
 SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 CONFIDENCES = (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
 IMAGE_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
@@ -115,24 +118,29 @@ class OnnxModel(PythonModel):
 
     def _checked(self, item: Any) -> np.ndarray:
         """Raw values as an array of the item's shape and type."""
-        try:
-            values = np.asarray(item)
-        except ValueError:
-            raise Refused("shape", f"expected an item of shape {self._shape}, received a ragged list") from None
+        # Lists become arrays of objects first: left to itself, numpy would widen every cell to the longest string.
+        values = item if isinstance(item, np.ndarray) else np.array(item, dtype=object)
+        kinds = set(map(type, values.ravel())) if values.dtype.kind == "O" else {values.dtype.type}
+        if list in kinds:
+            raise Refused("shape", f"expected an item of shape {self._shape}, received a ragged list")
         if values.shape != self._shape:
             raise Refused("shape", f"expected an item of shape {self._shape}, received {values.shape}")
         if values.dtype == self._dtype:
             return values
-        if values.dtype.kind not in "iuf":
+        if not all(issubclass(kind, NUMBERS) and kind is not bool for kind in kinds):
             raise Refused("type", "expected numbers only")
+        try:
+            numbers = values.astype(np.float64)
+        except OverflowError:  # a whole number of hundreds of digits
+            raise Refused("range", "expected finite numbers only") from None
         if self._dtype.kind == "f":
             with np.errstate(over="ignore"):  # too large a number becomes infinite, which is refused
-                return values.astype(self._dtype)
+                return numbers.astype(self._dtype)
         bounds = np.iinfo(self._dtype)
         # A NaN fails every comparison, so it is refused here too.
-        if not (values.min() >= bounds.min and values.max() <= bounds.max and (values == np.floor(values)).all()):
+        if not (numbers.min() >= bounds.min and numbers.max() <= bounds.max and (numbers == np.floor(numbers)).all()):
             raise Refused("range", f"expected whole numbers from {bounds.min} to {bounds.max}")
-        return values.astype(self._dtype)
+        return numbers.astype(self._dtype)
 
     def _decoded(self, text: str) -> np.ndarray:
         """The content of an encoded item as an array of the item's shape and type."""
@@ -203,6 +211,8 @@ class Metrics:
         self._info.labels(name, version).set(1)
         self._requests = counter("model_requests", "Requests that reached the model")
         self._errors = counter("model_errors", "Requests without an answer, by reason", "kind")
+        for kind in KINDS:  # a rate needs a value before the first error
+            self._errors.labels(kind)
         predictions = counter("model_predictions", "Items by predicted class", "label")
         self._predictions = [predictions.labels(label) for label in labels]
         self._seconds = histogram("model_seconds", "Time to decode a request and run the model", *SECONDS)
@@ -225,7 +235,7 @@ class Metrics:
             raise
         self._seconds.observe(time.perf_counter() - started)
         self._items.observe(len(outputs))
-        if self._predictions:
+        if len(self._predictions) == outputs.shape[-1]:
             for label, confidence in zip(outputs.argmax(axis=1).tolist(), outputs.max(axis=1).tolist(), strict=True):
                 self._predictions[label].inc()
                 self._confidence.observe(confidence)
@@ -235,6 +245,8 @@ class Metrics:
 def serve_metrics(model_path: Path) -> Metrics | None:
     """Opens the metrics' port; None where `METRICS_PORT` is 0. Of several workers one answers for all."""
     port = int(os.environ.get("METRICS_PORT", "9464"))
+    everywhere = Path("/.dockerenv").exists()  # in a container, others come in only where a port is published
+    host = os.environ.get("METRICS_HOST", "0.0.0.0" if everywhere else "127.0.0.1")
     if port == 0:
         return None
     alone = not _one_of_several_workers()
@@ -242,7 +254,9 @@ def serve_metrics(model_path: Path) -> Metrics | None:
         # Read when prometheus_client is imported: the workers then count in files that whoever is asked adds up.
         try:
             shared = Path(tempfile.gettempdir(), f"model-metrics-{os.getppid()}")
-            shared.mkdir(exist_ok=True)
+            shared.mkdir(mode=0o700, exist_ok=True)
+            if shared.stat().st_uid != os.getuid():
+                raise PermissionError(f"{shared} is somebody else's")
         except OSError as error:
             logger.warning("No metrics, there is no place for the workers to count at: %s", error)
             return None
@@ -255,9 +269,10 @@ def serve_metrics(model_path: Path) -> Metrics | None:
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     metrics = Metrics(registry if alone else None, *registered_as(model_path), labels_of(model_path))
     try:
-        prometheus_client.start_http_server(port, registry=registry)
+        prometheus_client.start_http_server(port, host, registry)
     except OSError as error:
-        logger.info("Metrics at port %d are another process's: %s", port, error)
+        if alone:  # else it is another worker that has the port, and answers for this one too
+            logger.warning("No metrics at %s:%d: %s", host, port, error)
     return metrics
 
 

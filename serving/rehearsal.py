@@ -110,7 +110,9 @@ def latency(port: int, golden: Golden) -> tuple[float, float]:
     times = []
     for index in range(LATENCY_REQUESTS):
         started = time.perf_counter()
-        client.invoke(bodies[index % len(bodies)])
+        status = client.invoke(bodies[index % len(bodies)]).status
+        if status != 200:
+            raise RehearsalError(f"a golden request with one item got HTTP {status}")
         times.append((time.perf_counter() - started) * 1000)
     return statistics.median(times), statistics.quantiles(times, n=20)[-1]
 
@@ -137,8 +139,8 @@ def read_golden(model_path: Path) -> Golden:
     """
     try:
         golden = Golden(**json.loads((model_path / "artifacts" / "golden.json").read_text()))
-        complete = golden.requests and all({"body", "predictions"} <= request.keys() for request in golden.requests)
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+        complete = golden.requests and all(r["body"]["inputs"] and "predictions" in r for r in golden.requests)
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise RehearsalError(f"it has no readable golden requests: {error}") from None
     if not complete:
         raise RehearsalError("it has no readable golden requests: some lack a body or the predictions")

@@ -77,20 +77,26 @@ def scoring_server(model_path: Path, workers: int = 1, **environment: str) -> It
         ServerError: It ended, or was not ready within START_TIMEOUT_SECONDS.
     """
     port = free_port()
-    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(model_path)]
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "--model-uri", str(model_path.resolve())]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
-    with running(command, port, **fenced(model_path), **environment):
+    with (
+        tempfile.TemporaryDirectory() as empty,  # what lies in the working directory can be imported
+        running(command, port, folder=empty, **fenced(model_path), **environment),
+    ):
         yield port
 
 
 @contextlib.contextmanager
-def running(command: list[str], port: int, ready: str = "/ping", **environment: str) -> Iterator[None]:
+def running(
+    command: list[str], port: int, ready: str = "/ping", folder: str | None = None, **environment: str
+) -> Iterator[None]:
     """A server, ready to answer; it ends with all that it started, also when this process is killed.
 
     Args:
         command: Starts it.
         port: Where it listens on this machine.
         ready: Path that it answers with 200 once it is ready.
+        folder: Its working directory; None for this process's.
         **environment: Variables to set for it.
 
     Raises:
@@ -99,7 +105,9 @@ def running(command: list[str], port: int, ready: str = "/ping", **environment: 
     variables = os.environ | _paths() | {"METRICS_PORT": "0"} | environment
     with tempfile.TemporaryFile() as log:
         # A session of its own: MLflow starts uvicorn through a shell, and all of them have to end together.
-        server = subprocess.Popen(command, env=variables, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        server = subprocess.Popen(
+            command, cwd=folder, env=variables, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
         guard = _guard(server)
         try:
             try:
@@ -128,12 +136,12 @@ def _wait_until_ready(server: subprocess.Popen[bytes], port: int, path: str) -> 
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            raise ServerError(f"the scoring server ended with exit code {server.returncode}")
+            raise ServerError(f"the server ended with exit code {server.returncode}")
         with contextlib.suppress(ServerError):
             if Client(port, timeout=1).get(path).status == 200 and server.poll() is None:
                 return
         time.sleep(0.05)
-    raise ServerError(f"the scoring server was not ready after {START_TIMEOUT_SECONDS} s")
+    raise ServerError(f"the server was not ready after {START_TIMEOUT_SECONDS} s")
 
 
 def _cause(log: str) -> str:

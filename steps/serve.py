@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
+import resource
 import socket
-from pathlib import Path
+import tempfile
 
 import mlflow
 import waitress
@@ -24,6 +26,7 @@ THREADS = 8
 # A connection that sends nothing for so long is closed; those that trickle cost a place in a list, no thread.
 IDLE_SECONDS = 30
 MOST_CONNECTIONS = 2000
+OTHER_FILES = 100
 
 
 def serve(task: Task, host: str, port: int) -> None:
@@ -32,6 +35,9 @@ def serve(task: Task, host: str, port: int) -> None:
     Raises:
         UserError: The port is taken.
     """
+    # MLflow would try again for minutes; the champion is looked for again in a second anyway.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     client = runs.connect()
     _check_port(host, port)
     champion = Champion(
@@ -39,14 +45,14 @@ def serve(task: Task, host: str, port: int) -> None:
     )
     champion.start()
     if champion.release is None:
-        logger.info("%s has no champion yet; it is waited for: mlflow run . -P task=%s", task.name, task.name)
+        logger.info("Nothing to serve yet. %s It is waited for.", champion.problem)
     print(f"Serving {task.name} at http://{host}:{port}", flush=True)
     waitress.serve(
         create_app(task, champion),
         host=host,
         port=port,
         threads=THREADS,
-        connection_limit=MOST_CONNECTIONS,
+        connection_limit=_allowed_connections(),
         channel_timeout=IDLE_SECONDS,
         cleanup_interval=IDLE_SECONDS // 3,
         asyncore_use_poll=True,  # select() ends at 1,024 connections
@@ -59,8 +65,8 @@ def serve(task: Task, host: str, port: int) -> None:
 def release(client: MlflowClient, task: Task, version: str) -> Release:
     """Loads a registered version."""
     uri = f"models:/{task.name}/{version}"
-    path = Path(mlflow.artifacts.download_artifacts(uri))
-    model = mlflow.pyfunc.load_model(str(path))
+    with tempfile.TemporaryDirectory() as folder:  # all that answering needs is in memory then
+        model = mlflow.pyfunc.load_model(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
     metadata = model.metadata.metadata
     if "item_shape" not in metadata:
         raise UserError(f"{uri} was logged by an older train; train again and promote that")
@@ -75,6 +81,16 @@ def release(client: MlflowClient, task: Task, version: str) -> Release:
         figures={name: value for name, value in sorted(metrics.items()) if _is_figure(name)},
         predict=model.predict,
     )
+
+
+def _allowed_connections() -> int:
+    """As many as the operating system lets this process have; one too many, and none would be accepted any more."""
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_CONNECTIONS + OTHER_FILES
+    if files < wanted:
+        files = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    return max(1, min(MOST_CONNECTIONS, files - OTHER_FILES))
 
 
 def _is_figure(metric: str) -> bool:

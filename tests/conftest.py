@@ -137,7 +137,7 @@ def use_store(patch: pytest.MonkeyPatch, database: Path) -> MlflowClient:
 class Gateway:
     """The gateway in a process of its own, as `-e serve` starts it, on the store that MLflow is set to."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **options: Any) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = (folder / "gateway.log").open("w+")
@@ -147,6 +147,7 @@ class Gateway:
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=self._log,
             stderr=subprocess.STDOUT,
+            **options,
         )
 
     def wait(self, path: str = "/readyz") -> None:

@@ -10,8 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 import yaml
+from packaging.utils import canonicalize_name
 
-from serving.fence import installed
+from serving.fence import installed, requirements
 from serving.server import free_port, running
 
 FOLDER = Path(__file__).parent
@@ -22,8 +23,8 @@ ADDED = "orjson"  # what server.py needs besides
 def slim_down(context: Path) -> list[str]:
     """Turns what `mlflow models generate-dockerfile` made into the context of the slim image.
 
-    What the model requires is installed in the versions of this environment, so that two builds of one model are the
-    same.
+    What the model's pinned requirements need in turn is installed in the versions of this environment, so that two
+    builds of one model are the same.
 
     Args:
         context: Folder with a Dockerfile, which is replaced, and `model_dir`.
@@ -33,7 +34,10 @@ def slim_down(context: Path) -> list[str]:
     """
     for name in FILES:
         shutil.copy(FOLDER / name, context / name)
-    pins = [f"{name}=={version(name)}" for name in sorted(installed(context / "model_dir") | {ADDED})]
+    # The model has pins of its own, and mlflow-skinny has mlflow's.
+    pinned = {canonicalize_name(requirement.name) for requirement in requirements(context / "model_dir")}
+    free = (installed(context / "model_dir") | {ADDED}) - pinned - {"mlflow-skinny", "mlflow-tracing"}
+    pins = [f"{name}=={version(name)}" for name in sorted(free)]
     (context / "constraints.txt").write_text("\n".join(pins) + "\n")
     environment = yaml.safe_load((context / "model_dir" / "python_env.yaml").read_text())
     return ["--build-arg", f"PYTHON_VERSION={environment['python']}"]

@@ -1,6 +1,6 @@
 """Entry point of the container: MLflow's scoring server with as many workers as it has CPUs and memory for.
 
-Arguments are handed on to uvicorn; `--check` asks the running server whether it is ready instead.
+`--check` asks the running server whether it is ready instead. uvicorn reads its own options from `UVICORN_*`.
 """
 
 import math
@@ -20,7 +20,7 @@ def main() -> None:
         sys.exit(connection.getresponse().status != 200)
     # Replaces this process, so that uvicorn gets the container's signals.
     command = ["uvicorn", "server:app", "--app-dir", str(Path(__file__).parent), "--workers", str(workers())]
-    os.execvp(command[0], [*command, *sys.argv[1:]])
+    os.execvp(command[0], command)
 
 
 def workers() -> int:

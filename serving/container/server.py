@@ -5,12 +5,15 @@ goes MLflow's own way. A refusal has MLflow's form, but does not repeat what was
 """
 
 import asyncio
+import functools
+import inspect
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc import scoring_server
 
 Message = dict[str, Any]
@@ -20,10 +23,13 @@ Send = Callable[[Message], Awaitable[None]]
 # A larger request is answered in a thread: the server goes on accepting others meanwhile. A smaller one is done before
 # a thread would have taken it over.
 SMALL_BYTES = 100_000
+MOST_BYTES = int(os.environ.get("MOST_BODY_BYTES", 100_000_000))  # what MLflow's container allows
 MODEL_PATH = "__pyfunc_model_path__"  # how MLflow tells its scoring server what to load
 
 model = scoring_server.load_model_with_mlflow_config(os.environ[MODEL_PATH])  # type: ignore[no-untyped-call]
-predict = model.unwrap_python_model().predict
+python_model = model.unwrap_python_model()
+# Without the check of types that MLflow wraps around it: that walks all items, and the model checks them itself.
+predict = functools.partial(inspect.unwrap(type(python_model).predict), python_model)
 mlflow_app = scoring_server.init(model)
 
 
@@ -35,7 +41,12 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
     body = await _body(receive)
     if body is None:  # the client is gone
         return
-    reply = _reply(body) if len(body) <= SMALL_BYTES else await asyncio.to_thread(_reply, body)
+    if len(body) > MOST_BYTES:
+        reply: tuple[int, bytes] | None = (413, orjson.dumps({"message": f"expected at most {MOST_BYTES} bytes"}))
+    elif len(body) > SMALL_BYTES:
+        reply = await asyncio.to_thread(_reply, body)
+    else:
+        reply = _reply(body)
     if reply is None:
         await mlflow_app(scope, _replayed(body, receive), send)
         return
@@ -55,14 +66,16 @@ def _is_plain(scope: Message) -> bool:
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """The whole body of a request, None where it never came."""
-    parts = []
+    """The body of a request, of too large a one only the beginning; None where it never came."""
+    parts: list[bytes] = []
+    length = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
         parts.append(message.get("body", b""))
-        if not message.get("more_body", False):
+        length += len(parts[-1])
+        if length > MOST_BYTES or not message.get("more_body", False):
             return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -70,16 +83,21 @@ def _reply(body: bytes) -> tuple[int, bytes] | None:
     """Status and content for a plain request; None for another, which is MLflow's to answer."""
     try:
         request = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
+    except orjson.JSONDecodeError as error:
+        return _refusal(MlflowException(f"expected JSON: {error}", error_code=BAD_REQUEST))
     if not isinstance(request, dict) or request.keys() != {"inputs"}:
         return None
     try:
         outputs = predict(None, request["inputs"])
     except MlflowException as error:
-        status = error.get_http_status_code()  # type: ignore[no-untyped-call]
-        return status, error.serialize_as_json().encode()  # type: ignore[no-untyped-call]
+        return _refusal(error)
     return 200, orjson.dumps({"predictions": outputs}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _refusal(error: MlflowException) -> tuple[int, bytes]:
+    """As MLflow's server gives it."""
+    status: int = error.get_http_status_code()  # type: ignore[no-untyped-call]
+    return status, error.serialize_as_json().encode()  # type: ignore[no-untyped-call]
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -6,7 +6,6 @@ does not list works in the first and fails in the second; behind the fence it fa
 
 from __future__ import annotations
 
-import os
 from importlib import metadata
 from pathlib import Path
 
@@ -25,14 +24,18 @@ def fenced(model_path: Path) -> dict[str, str]:
         for module, distributions in metadata.packages_distributions().items()
         if not any(canonicalize_name(name) in required for name in distributions)
     ]
-    path = os.pathsep.join(filter(None, (str(FOLDER), os.environ.get("PYTHONPATH"))))
-    return {VARIABLE: ",".join(sorted(hidden)), "PYTHONPATH": path}
+    return {VARIABLE: ",".join(sorted(hidden)), "PYTHONPATH": str(FOLDER)}
 
 
 def installed(model_path: Path) -> set[str]:
     """The canonical names of the installed distributions that the model in `model_path` requires, and those require."""
+    return closure(requirements(model_path))
+
+
+def requirements(model_path: Path) -> list[Requirement]:
+    """What MLflow logged that the model in `model_path` requires."""
     lines = (model_path / "requirements.txt").read_text().splitlines()
-    return closure([Requirement(line) for line in lines if line.strip() and not line.startswith("#")])
+    return [Requirement(line) for line in lines if line.strip() and not line.startswith("#")]
 
 
 def closure(requirements: list[Requirement]) -> set[str]:

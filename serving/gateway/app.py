@@ -64,6 +64,7 @@ def create_app(task: Task, champion: Champion) -> Flask:
     @app.before_request
     def begin() -> None:
         g.started = time.perf_counter()
+        g.problem = champion.problem
         g.release = champion.release  # the whole request is answered by one version
 
     @app.after_request
@@ -158,7 +159,7 @@ def _release() -> Release:
     """The version that answers this request."""
     release: Release | None = g.release
     if release is None:
-        raise RequestError("There is no champion yet; promote a model first.", 503)
+        raise RequestError(g.problem, 503)
     return release
 
 
@@ -191,7 +192,7 @@ def _numbers(release: Release) -> Any:
         return image  # nested: for the model to look at
     if len(image) != size:
         raise RequestError(f"Expected {size} numbers, received {len(image)}.")
-    return np.asarray(image).reshape(release.shape)
+    return np.array(image, dtype=object).reshape(release.shape)
 
 
 def _sentence(text: str) -> str:

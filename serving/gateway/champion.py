@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from tasks.contract import Presentation
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_SECONDS = 1.0
+RETRY_AFTER_SECONDS = 30.0  # a version that could not be loaded
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Champion:
         self._load = load
         self._release: Release | None = None
         self._failed: str | None = None
+        self._retry_at = 0.0
+        self.problem = "There is no champion yet; promote a model first."  # while there is no release
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="champion", daemon=True)
 
@@ -59,7 +63,7 @@ class Champion:
 
     def stop(self) -> None:
         self._stopped.set()
-        self._thread.join()
+        self._thread.join(timeout=1)  # it may be waiting for the registry
 
     @property
     def release(self) -> Release | None:
@@ -75,12 +79,15 @@ class Champion:
             return
         if version is None or (self._release and self._release.version == version):
             return
+        if version == self._failed and time.monotonic() < self._retry_at:
+            return
         try:
             self._release = self._load(version)
         except Exception as error:  # the store again, or the version's own code
-            if version != self._failed:  # it is tried again every time, and told once
-                logger.error("Version %s cannot be loaded: %s", version, _first_line(error))
-            self._failed = version
+            self.problem = f"Version {version} cannot be loaded: {_first_line(error)}"
+            if version != self._failed:  # it is tried again, and told once
+                logger.error(self.problem)
+            self._failed, self._retry_at = version, time.monotonic() + RETRY_AFTER_SECONDS
             return
         self._failed = None
         logger.info("Version %s answers from now on.", version)

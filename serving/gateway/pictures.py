@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -10,12 +11,15 @@ from scipy import ndimage
 
 from tasks.contract import Picture
 
-MOST_PIXELS = 50_000_000  # more than cameras make; known before anything is decoded
+# More than cameras and scanners make; known before anything is decoded. A JPEG need not be decoded at full size.
+MOST_PIXELS = {"JPEG": 50_000_000, "PNG": 20_000_000}
 WORKING_SIDE = 140  # pixels; finer than any model here sees, coarse enough for milliseconds
 GROUND_SIDE = 41  # of the working side; wider than a stroke, so that closing it leaves the ground
 LEAST_CONTRAST = 24.0  # of 255, between ink and ground
 FAINTEST = 0.25  # of the darkest ink; below it is the paper's texture
 SMALLEST_PART = 0.05  # of the largest part's area; smaller ones are specks
+
+one_at_a_time = threading.Lock()  # a few large pictures at once would take the memory of hundreds
 
 
 class PictureError(Exception):
@@ -29,7 +33,8 @@ def item(data: bytes, shape: tuple[int, ...], picture: Picture) -> np.ndarray:
         PictureError: It is no such file, too large, or there is no ink to be seen in it.
     """
     height, width = shape[:2]
-    image = _opened(data)
+    with one_at_a_time:
+        image = _opened(data)
     if picture.kind == "photograph":
         fitted = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
         values = np.asarray(fitted.convert("L" if len(shape) == 2 else "RGB"), float)
@@ -42,18 +47,27 @@ def _opened(data: bytes) -> Image.Image:
     """The picture upright, as RGB on white where it is transparent."""
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as file:
-            if file.width * file.height > MOST_PIXELS:
+            if file.width * file.height > MOST_PIXELS[file.format or ""]:
                 raise Image.DecompressionBombError
-            file.draft("RGB", (4 * WORKING_SIDE, 4 * WORKING_SIDE))  # a JPEG need not be decoded at full size
-            image = ImageOps.exif_transpose(_eight_bits(file))
+            file.draft("RGB", (4 * WORKING_SIDE, 4 * WORKING_SIDE))
+            image = _upright(_eight_bits(file))
             if image.has_transparency_data:
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
             return image.convert("RGB")
     except Image.DecompressionBombError:  # Pillow's own limit is higher
-        raise PictureError(f"The picture is too large: at most {MOST_PIXELS // 10**6} million pixels.") from None
+        limits = ", ".join(f"{most // 10**6} million of a {kind}" for kind, most in MOST_PIXELS.items())
+        raise PictureError(f"The picture has too many pixels. Allowed are {limits}.") from None
     except (OSError, SyntaxError, ValueError):
         raise PictureError("This is not a PNG or JPEG picture that can be read.") from None
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """As the camera was held, where that can be read."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a broken note about the picture, of which Pillow raises whatever comes; the picture may be good
+        return image
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

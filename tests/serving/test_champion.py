@@ -77,7 +77,10 @@ def test_what_cannot_be_loaded_changes_nothing_is_told_once_and_tried_again(
     assert [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR] == [
         "Version 2 cannot be loaded: no graph"
     ]
+    assert alias.loads == 2  # not again at once: it may be a large download
+    assert champion.problem == "Version 2 cannot be loaded: no graph"
     alias.broken = set()
+    champion._retry_at = 0.0  # half a minute later
     champion.refresh()
     assert version_of(champion) == "2"
 

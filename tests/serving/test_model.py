@@ -6,6 +6,7 @@ import base64
 import io
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -129,7 +130,8 @@ PNG_BOMB = encoded(np.zeros((5000, 5000), np.uint8))
         ([[[1, 2, 3], [4, 5, 0.5]]], "expected whole numbers from 0 to 255"),
         ([[[1, 2, 3], [4, 5, float("nan")]]], "expected whole numbers from 0 to 255"),
         ([[[1, 2, 3], [4, 5, float("inf")]]], "expected whole numbers from 0 to 255"),
-        ([[[1, 2, 3], [4, 5, 10**30]]], "expected numbers only"),
+        ([[[1, 2, 3], [4, 5, 10**30]]], "expected whole numbers from 0 to 255"),
+        ([[[1, 2, 3], [4, 5, 10**400]]], "expected finite numbers only"),
         ([[[1, 2, 3], [4, 5, "6"]]], "expected numbers only"),
         ([[[1, 2, 3], [4, 5, None]]], "expected numbers only"),
         ([[[True, True, True], [True, True, True]]], "expected numbers only"),
@@ -160,6 +162,33 @@ def test_a_series_must_be_finite(series: OnnxModel, value: float) -> None:
 def test_an_answer_that_is_not_finite_is_not_given(series: OnnxModel) -> None:
     with pytest.raises(MlflowException, match="the model has no finite answer"):
         series.predict(None, [[3e38, 0.0, 0.0, 0.0]])
+
+
+def test_a_long_string_among_the_numbers_takes_no_more_memory_than_itself(grey: OnnxModel) -> None:
+    items: Any = [[["7" * 1_000_000, 1, 2], [3, 4, 5]]]
+    tracemalloc.start()
+    with pytest.raises(MlflowException, match="expected numbers only"):
+        grey.predict(None, items)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
+
+
+@pytest.mark.parametrize("items", [{"a": [1]}, "text", 7, None])
+def test_what_is_no_list_is_refused(grey: OnnxModel, items: Any) -> None:
+    with pytest.raises(MlflowException, match=r"[Ee]xpected (a )?list"):
+        grey.predict(None, items)
+
+
+def test_a_model_that_fails_tells_no_details(grey: OnnxModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(grey, "_session", SimpleNamespace(run=broken))
+    with pytest.raises(MlflowException) as caught:
+        grey.predict(None, [PIXELS.tolist()])
+    assert caught.value.message == "the model failed"
+    assert caught.value.error_code == "INTERNAL_ERROR"  # MLflow makes that a 500
 
 
 def test_the_file_stands_alone() -> None:

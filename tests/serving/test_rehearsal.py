@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from serving.hostile import HostileRequest
-from serving.rehearsal import Golden, RehearsalError, read_golden, refuse, rehearse, replay
+from serving.rehearsal import Golden, RehearsalError, latency, read_golden, refuse, rehearse, replay
 from serving.server import scoring_server
 from tests.serving.conftest import servers
 
@@ -17,7 +17,7 @@ BOUND_MS = 200.0  # what a busy machine keeps
 def test_a_sound_model_passes_and_its_server_is_gone_afterwards(model: Path) -> None:
     rehearsal = rehearse(model, BOUND_MS)
     assert rehearsal.golden == 3
-    assert rehearsal.hostile == 25
+    assert rehearsal.hostile == 27
     assert rehearsal.parity < 1e-5
     assert 0 < rehearsal.ready_seconds < 60
     assert 0 < rehearsal.p50_ms <= rehearsal.p95_ms < BOUND_MS
@@ -51,6 +51,13 @@ def test_another_number_of_answers_fails(port: int, saved: Path) -> None:
         replay(port, golden)
 
 
+def test_a_single_item_that_gets_no_answer_fails(port: int, saved: Path) -> None:
+    golden = read_golden(saved)
+    golden.requests[-1]["body"]["inputs"][0] = "seven!"
+    with pytest.raises(RehearsalError, match="a golden request with one item got HTTP 400"):
+        latency(port, golden)
+
+
 def test_a_hostile_request_that_is_answered_fails(port: int, saved: Path) -> None:
     good = HostileRequest("harmless", json.dumps(read_golden(saved).requests[0]["body"]).encode())
     with pytest.raises(RehearsalError, match=r"a hostile request \(harmless\) got HTTP 200, expected 4xx"):
@@ -64,7 +71,7 @@ def test_a_proxy_in_the_environment_is_not_asked(port: int, saved: Path, monkeyp
 
 def test_a_model_that_does_not_load_fails_with_its_last_words(model: Path) -> None:
     (model / "artifacts" / "model.onnx").write_bytes(b"no graph")
-    with pytest.raises(RehearsalError, match=r"ended with exit code 1: onnxruntime.*model\.onnx"):
+    with pytest.raises(RehearsalError, match=r"the server ended with exit code 1: onnxruntime.*model\.onnx"):
         rehearse(model, BOUND_MS)
 
 

@@ -52,12 +52,27 @@ def test_the_closure_follows_requirements_and_extras() -> None:
     assert closure([Requirement("no-such-distribution>=1")]) == set()
 
 
-def test_behind_the_fence_only_what_is_required_can_be_imported(saved: Path) -> None:
-    code = "import mlflow, onnxruntime, numpy.linalg; print('fine', flush=True); import tensorflow"
-    environment = os.environ | fenced(saved)
+def test_behind_the_fence_only_what_is_required_can_be_imported(saved: Path, tmp_path: Path) -> None:
+    code = (
+        "import importlib.util, mlflow, onnxruntime, numpy.linalg\n"
+        "assert importlib.util.find_spec('tensorflow') is None\n"  # how a package looks for an optional one
+        "assert importlib.util.find_spec('tasks') is None\n"
+        "print('fine', flush=True)\n"
+        "import tensorflow"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | fenced(saved)
     hidden = environment[VARIABLE].split(",")
     assert "tensorflow" in hidden
     assert "numpy" not in hidden
-    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert result.stdout == "fine\n"
-    assert "No module named 'tensorflow' among what the model requires" in result.stderr.splitlines()[-1]
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.stdout == "fine\n", result.stderr
+    assert result.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'tensorflow'"
+
+
+def test_a_model_that_needs_this_project_does_not_start(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    code = (model / "model.py").read_text()
+    (model / "model.py").write_text(code.replace("import yaml\n", "import tasks.contract, yaml\n", 1))
+    with pytest.raises(ServerError, match="No module named 'tasks'"), scoring_server(model):
+        pass

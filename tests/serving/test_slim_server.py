@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import platform
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from serving.container import slim_server
+from serving.container import slim_down, slim_server
 from serving.hostile import hostile_requests
 from serving.rehearsal import read_golden, replay
 from serving.server import Client, scoring_server
@@ -48,6 +50,17 @@ def test_hostile_requests_get_the_status_that_mlflow_gives(slim: Client, stock: 
             assert mine.status == theirs.status, request.name
 
 
+@pytest.mark.parametrize("depth", [500, 1_000, 1_500, 100_000])
+def test_deep_nesting_is_refused(slim: Client, depth: int) -> None:
+    assert slim.invoke(b'{"inputs": ' + b"[" * depth + b"]" * depth + b"}").status == 400
+
+
+def test_a_body_above_the_limit_is_refused(saved: Path) -> None:
+    with slim_server(saved, MOST_BODY_BYTES="100000") as port:
+        assert Client(port).invoke(b'{"inputs": ["' + b"A" * 200_000 + b'"]}').status == 413
+        assert replay(port, read_golden(saved)) < 1e-5
+
+
 def test_a_refusal_has_mlflow_s_form_and_does_not_repeat_what_was_sent(slim: Client) -> None:
     reply = slim.invoke(json.dumps({"inputs": ["correct horse"]}).encode())
     assert reply.status == 400
@@ -66,3 +79,13 @@ def test_what_is_not_plain_goes_mlflow_s_way(slim: Client, saved: Path) -> None:
     assert len(json.loads(with_charset.body)["predictions"]) == len(items)
     with_params = slim.invoke(json.dumps({"inputs": items, "params": None}).encode())
     assert len(json.loads(with_params.body)["predictions"]) == len(items)
+
+
+def test_a_model_of_other_versions_can_be_contained(saved: Path, tmp_path: Path) -> None:
+    """What the model pins is not pinned a second time, in the version of this environment."""
+    shutil.copytree(saved, tmp_path / "model_dir")
+    (tmp_path / "model_dir" / "requirements.txt").write_text("mlflow==3.0.0\nnumpy==2.0.0\nonnxruntime==1.20.0\n")
+    assert slim_down(tmp_path) == ["--build-arg", f"PYTHON_VERSION={platform.python_version()}"]
+    names = {line.split("==")[0] for line in (tmp_path / "constraints.txt").read_text().splitlines()}
+    assert {"pandas", "fastapi", "orjson"} <= names
+    assert not {"mlflow", "mlflow-skinny", "mlflow-tracing", "numpy", "onnxruntime"} & names

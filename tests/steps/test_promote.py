@@ -68,7 +68,7 @@ def test_the_first_promotion_rehearses_and_sets_the_alias(
     version = trained_store.get_model_version_by_alias("digits", ALIAS)
     blessing = json.loads(version.tags["rehearsal"])
     assert blessing["golden"] == 3
-    assert blessing["hostile"] == 25
+    assert blessing["hostile"] == 27
     assert 0 < blessing["p50_ms"] <= blessing["p95_ms"] <= TASK.latency_bound_ms
     assert blessing["parity"] < 1e-5
     assert "There is no champion to compare with" in version.tags["gate"]
@@ -210,8 +210,8 @@ def test_best_does_not_try_what_was_refused_against_this_champion_before(trained
 SABOTAGE = {
     "wrong answers": ("return outputs\n", "return outputs[:, ::-1]\n", "its answers differ from the golden ones by"),
     "slow": ("batch = np.empty(", "time.sleep(0.2)\n        batch = np.empty(", "it takes 2.* ms for one item"),
-    "dies": ("except ValueError:\n", "except ValueError:\n            os._exit(1)\n", r"\(ragged\) got no answer"),
-    "needs what it does not list": ("import yaml\n", "import tensorflow, yaml\n", "No module named 'tensorflow' among"),
+    "dies": ("if list in kinds:\n", "if list in kinds:\n            os._exit(1)\n", r"\(ragged\) got no answer"),
+    "needs what it does not list": ("import yaml\n", "import tensorflow, yaml\n", "No module named 'tensorflow'"),
 }
 
 

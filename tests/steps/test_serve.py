@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import resource
 import signal
 import socket
 import threading
@@ -121,6 +122,22 @@ def test_slow_clients_and_clients_that_hang_up_harm_nobody(gateway: Gateway) -> 
             for connection in slow:
                 connection.sendall(head[20 + number : 21 + number])
             assert requests.post(f"{gateway.url}/predict", json=body(), timeout=2).status_code == 200
+
+
+def test_more_connections_than_the_system_allows_do_not_block_it(champion_store: MlflowClient, tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    gateway = Gateway(tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (150, 150)))
+    try:
+        gateway.wait()
+        with contextlib.ExitStack() as open_connections:
+            for _ in range(200):
+                open_connections.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=5))
+            time.sleep(1)
+        assert requests.post(f"{gateway.url}/predict", json=body(), timeout=5).status_code == 200
+        assert "Too many open files" not in gateway.log()
+    finally:
+        gateway.stop()
+    assert (soft, hard) == resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
 def test_a_body_above_the_limit_is_refused_in_json(gateway: Gateway) -> None:

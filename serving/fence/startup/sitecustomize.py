@@ -1,20 +1,18 @@
 """Python runs this as it starts, where the folder is on PYTHONPATH: the modules named in the variable are not there."""
 
-import importlib.abc
 import os
 import sys
+from importlib.machinery import PathFinder
+
+HIDDEN = frozenset(os.environ.get("DL_LIFECYCLE_FENCE", "").split(","))
 
 
-class Fence(importlib.abc.MetaPathFinder):
-    def __init__(self, hidden: set[str]) -> None:
-        self._hidden = hidden
+class Fence(PathFinder):
+    """Finds modules as Python does, but not the hidden ones."""
 
-    def find_spec(self, fullname, path=None, target=None):  # type: ignore[no-untyped-def]
-        if fullname in self._hidden:
-            raise ModuleNotFoundError(
-                f"No module named {fullname!r} among what the model requires; add it to the model's requirements",
-                name=fullname,
-            )
+    @classmethod
+    def find_spec(cls, fullname, path=None, target=None):  # type: ignore[no-untyped-def]
+        return None if fullname in HIDDEN else super().find_spec(fullname, path, target)
 
 
-sys.meta_path.insert(0, Fence(set(os.environ.get("DL_LIFECYCLE_FENCE", "").split(","))))
+sys.meta_path[sys.meta_path.index(PathFinder)] = Fence
