@@ -165,7 +165,7 @@ def _end(server: subprocess.Popen[bytes], guard: subprocess.Popen[bytes]) -> Non
     """Ends the server and everything it started, by force where asking does not help."""
     guard.communicate()
     deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-    with contextlib.suppress(ProcessLookupError):
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: nothing but processes that have ended
         while time.monotonic() < deadline:
             server.poll()  # takes note of its end, or it would count as one of its session for ever
             os.killpg(server.pid, 0)

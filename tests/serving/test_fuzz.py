@@ -4,6 +4,7 @@ mutations of valid ones."""
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 import psutil
 import pytest
+from PIL import Image, ImageDraw
 
 from serving.container import slim_server
 from serving.rehearsal import read_golden
@@ -45,6 +47,7 @@ TOKENS = (
     b"1" * 400,
 )
 
+Request = tuple[bytes, str]  # body and media type
 Send = Callable[[bytes, str], tuple[int, str]]
 
 
@@ -78,10 +81,20 @@ def arbitrary(fields: tuple[str, ...]) -> st.SearchStrategy[bytes]:
 
 
 def attack(
-    send: Send, valid: list[bytes], fields: tuple[str, ...], types: tuple[str, ...], process: psutil.Process
+    send: Send, valid: list[Request], fields: tuple[str, ...], types: tuple[str, ...], process: psutil.Process
 ) -> None:
-    """Sends REQUESTS requests; every one is answered without a server error, and the process stays what it was."""
-    bodies = st.sampled_from(valid).flatmap(mutated) | arbitrary(fields)
+    """Sends REQUESTS requests; every one is answered without a server error, and the process stays what it was.
+
+    Args:
+        send: Sends a body with a media type.
+        valid: Requests that are answered with 200, to be mutated.
+        fields: What the server knows in a JSON object.
+        types: Further media types to try now and then.
+        process: The server.
+    """
+    requests = st.sampled_from(valid).flatmap(
+        lambda one: st.tuples(mutated(one[0]), st.sampled_from((one[1],) * 8 + types))
+    ) | st.tuples(arbitrary(fields), st.sampled_from((JSON,) * 8 + types))
     sent, memory = 0, 0
     born = process.create_time()
 
@@ -93,11 +106,11 @@ def attack(
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
-    @given(bodies, st.sampled_from((JSON,) * 8 + types))
-    def run(body: bytes, content_type: str) -> None:
+    @given(requests)
+    def run(request: Request) -> None:
         nonlocal sent, memory
-        status, text = send(body, content_type)
-        assert status < 500, (status, text, body)
+        status, text = send(*request)
+        assert status < 500, (status, text, request)
         sent += 1
         if sent == WARM_UP:
             memory = process.memory_info().rss
@@ -107,8 +120,24 @@ def attack(
     assert process.is_running()
     assert process.create_time() == born
     assert process.memory_info().rss < 1.1 * memory
-    for body in valid:
-        assert send(body, JSON)[0] == 200
+    for request in valid:
+        assert send(*request)[0] == 200
+
+
+def form(picture: bytes) -> Request:
+    """An upload."""
+    head = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+    return head + picture + b"\r\n--x--\r\n", "multipart/form-data; boundary=x"
+
+
+def drawing(kind: str) -> bytes:
+    image = Image.new("L", (60, 60), 255)
+    ImageDraw.Draw(image).line((30, 10, 30, 50), fill=0, width=6)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lying on its side
+    buffer = io.BytesIO()
+    image.save(buffer, kind, exif=exif)
+    return buffer.getvalue()
 
 
 def sender(port: int, path: str) -> Send:
@@ -125,7 +154,7 @@ def sender(port: int, path: str) -> Send:
 @pytest.mark.parametrize("server", [scoring_server, slim_server])
 def test_a_scoring_server_stands_generated_requests(server: Callable[..., Any], saved: Path) -> None:
     bodies = [request["body"]["inputs"][:2] for request in read_golden(saved).requests]
-    valid = [json.dumps({"inputs": items}).encode() for items in bodies]
+    valid = [(json.dumps({"inputs": items}).encode(), JSON) for items in bodies]
     types = ("text/csv", "text/plain", "application/json; charset=latin-1", "application/vnd.apache.parquet")
     fields = ("inputs", "instances", "dataframe_split", "params")
     with server(saved) as port:
@@ -135,7 +164,8 @@ def test_a_scoring_server_stands_generated_requests(server: Callable[..., Any], 
 
 
 def test_the_gateway_stands_generated_requests(gateway: Gateway) -> None:
-    valid = [json.dumps({"image": [0, 16] * 32}).encode(), json.dumps({"image": [[0, 16] * 4] * 8}).encode()]
+    valid = [(json.dumps({"image": image}).encode(), JSON) for image in ([0, 16] * 32, [[0, 16] * 4] * 8)]
+    valid += [form(drawing("PNG")), form(drawing("JPEG"))]
     plain = sender(gateway.port, "/predict")
 
     def send(body: bytes, content_type: str) -> tuple[int, str]:
@@ -145,7 +175,7 @@ def test_the_gateway_stands_generated_requests(gateway: Gateway) -> None:
         assert status == 200 or list(json.loads(text)) == ["error"]
         return status, text
 
-    types = ("text/csv", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "a/b; c=d")
+    types = ("text/csv", "multipart/form-data; boundary=y", "application/x-www-form-urlencoded", "a/b; c=d")
     attack(send, valid, ("image", "inputs"), types, psutil.Process(gateway.process.pid))
 
 
