@@ -41,6 +41,7 @@ NUMBERS = (int, float, np.integer, np.floating)
 KINDS = ("type", "empty", "shape", "range", "encoding", "image", "internal")
 SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 CONFIDENCES = (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
+CGROUP = Path("/sys/fs/cgroup")
 IMAGE_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
@@ -51,8 +52,7 @@ class OnnxModel(PythonModel):
         options = onnxruntime.SessionOptions()
         # Threads that spin while they wait take the cores from the server's other threads and workers.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if _one_of_several_workers():
-            options.intra_op_num_threads = 1
+        options.intra_op_num_threads = 1 if _one_of_several_workers() else _cpus()
         self._session = onnxruntime.InferenceSession(
             context.artifacts["onnx"], options, providers=["CPUExecutionProvider"]
         )
@@ -287,6 +287,17 @@ def labels_of(model_path: Path) -> list[str]:
     """The classes in the order of the model's outputs; none where the outputs are no probabilities."""
     presentation = yaml.safe_load((model_path / "MLmodel").read_text())["metadata"]["presentation"]
     return list(presentation["labels"]) if presentation["kind"] == "labels" else []
+
+
+def _cpus() -> int:
+    """CPUs that this process may use, rounded up. ONNX Runtime would count the host's, not a container's."""
+    present = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):  # control groups, version 2 and 1
+        files = [CGROUP / name for name in names]
+        if all(file.exists() for file in files):
+            quota, period = " ".join(file.read_text() for file in files).split()
+            return present if quota in ("max", "-1") else min(present, math.ceil(int(quota) / int(period)))
+    return present
 
 
 def _one_of_several_workers() -> bool:
