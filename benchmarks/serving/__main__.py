@@ -119,7 +119,7 @@ def contenders(folder: Path, bentoml: str) -> Iterator[list[Contender]]:
     serve_keras = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "-w", "1"]
     serve_keras += ["-m", str(folder / "keras"), "-p", str(stock)]
     serve_bento = [bentoml, "serve", "bento:Mnist", "--working-dir", str(FOLDER), "--port", str(bento)]
-    serve_flask = [sys.executable, str(FOLDER / "flask_labs.py"), str(folder / "model.keras"), str(flask)]
+    serve_flask = [sys.executable, str(FOLDER / "flask_keras.py"), str(folder / "model.keras"), str(flask)]
     serve_bare = [sys.executable, "-m", "uvicorn", "--app-dir", str(FOLDER), "--port", str(bare), "bare:app"]
     one, many = {"inputs": lists[:1]}, {"inputs": lists}
     one_encoded, many_encoded = {"inputs": encoded[:1]}, {"inputs": encoded}

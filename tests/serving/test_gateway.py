@@ -68,7 +68,7 @@ def totals(client: FlaskClient) -> dict[tuple[str, tuple[tuple[str, str], ...]],
     return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
 
 
-def test_numbers_get_what_the_labs_gave(client: FlaskClient, saved: Path) -> None:
+def test_numbers_get_prediction_and_probabilities(client: FlaskClient, saved: Path) -> None:
     reply = client.post("/predict", json={"image": IMAGE})
     assert reply.status_code == 200
     assert reply.json is not None

@@ -1,6 +1,6 @@
 """The pattern that most introductions share: Flask's own server, Keras `predict` per request.
 
-python flask_labs.py <model.keras> <port>
+python flask_keras.py <model.keras> <port>
 """
 
 import sys
