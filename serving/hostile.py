@@ -43,7 +43,7 @@ def hostile_requests(item: list[Any]) -> Iterator[HostileRequest]:
     yield HostileRequest("number out of range", _inputs(_with_first(item, 10**400)))
     yield HostileRequest("string for a number", _inputs(_with_first(item, "7")))
     yield HostileRequest("long string for a number", _inputs(_with_first(item, "7" * LONG_STRING)))
-    yield HostileRequest("a million items", b'{"inputs": [' + b"0," * 1_000_000 + b"0]}")
+    yield HostileRequest("many items", b'{"inputs": [' + b"0," * 100_000 + b"0]}")
     yield HostileRequest("null for an item", _inputs(None))
     yield HostileRequest("object for an item", _inputs({"image": item}))
     yield HostileRequest("text for the list", b'{"inputs": "seven"}')
