@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import io
 import json
@@ -38,13 +39,23 @@ class Package:
         artifacts: Paths by the names that serving/model.py and people know them under.
         outputs: The ONNX model's outputs for the validation split.
         parity: Largest absolute difference between the ONNX and the Keras outputs on the validation split.
-        item_shape: Of one item, as it is served.
+        metadata: What those who serve the model have to know of it.
     """
 
     artifacts: dict[str, str]
-    item_shape: tuple[int, ...]
+    metadata: dict[str, Any]
     outputs: np.ndarray
     parity: float
+
+    @property
+    def model(self) -> dict[str, Any]:
+        """Arguments of `mlflow.pyfunc.log_model` and `save_model`."""
+        return {
+            "python_model": str(MODEL_CODE),
+            "artifacts": self.artifacts,
+            "pip_requirements": list(REQUIREMENTS),
+            "metadata": self.metadata,
+        }
 
 
 def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> Package:
@@ -58,7 +69,11 @@ def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> 
     files = {"onnx": "model.onnx", "keras": "model.keras", "golden": "golden.json", "profile": "profile.json"}
     return Package(
         artifacts={name: str(folder / file) for name, file in files.items()},
-        item_shape=validation.inputs.shape[1:],
+        metadata={
+            "task": task.name,
+            "presentation": dataclasses.asdict(task.presentation),
+            "item_shape": list(validation.inputs.shape[1:]),
+        },
         outputs=outputs,
         parity=float(np.abs(outputs - expected).max()),
     )

@@ -104,7 +104,11 @@ def replay(port: int, golden: Golden) -> float:
 
 
 def latency(port: int, golden: Golden) -> tuple[float, float]:
-    """Median and 95th percentile of a request with one item, in milliseconds."""
+    """Median and 95th percentile of a request with one item, in milliseconds.
+
+    Raises:
+        RehearsalError: A request was not answered with 200.
+    """
     client = Client(port)
     bodies = [json.dumps({"inputs": [item]}).encode() for item in golden.requests[-1]["body"]["inputs"]]
     times = []

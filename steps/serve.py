@@ -6,11 +6,11 @@ import argparse
 import logging
 import os
 import resource
-import socket
 import tempfile
 
 import mlflow
-import waitress
+import waitress.server
+from flask import Flask
 from mlflow import MlflowClient
 
 from registry.candidates import find
@@ -39,27 +39,40 @@ def serve(task: Task, host: str, port: int) -> None:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     client = runs.connect()
-    _check_port(host, port)
     champion = Champion(
         look=lambda: champion_version(client, task.name), load=lambda version: release(client, task, version)
     )
+    server = _listening(create_app(task, champion), host, port)
     champion.start()
     if champion.release is None:
         logger.info("Nothing to serve yet. %s It is waited for.", champion.problem)
     print(f"Serving {task.name} at http://{host}:{port}", flush=True)
-    waitress.serve(
-        create_app(task, champion),
-        host=host,
-        port=port,
-        threads=THREADS,
-        connection_limit=_allowed_connections(),
-        channel_timeout=IDLE_SECONDS,
-        cleanup_interval=IDLE_SECONDS // 3,
-        asyncore_use_poll=True,  # select() ends at 1,024 connections
-        max_request_body_size=2 * MOST_BYTES,  # the application refuses above MOST_BYTES, and says it in JSON
-        ident=None,
-    )
+    server.run()
     champion.stop()
+
+
+def _listening(app: Flask, host: str, port: int) -> waitress.server.BaseWSGIServer | waitress.server.MultiSocketServer:
+    """A server that has its port.
+
+    Raises:
+        UserError: It cannot have it.
+    """
+    try:
+        return waitress.server.create_server(
+            app,
+            host=host,
+            port=port,
+            threads=THREADS,
+            connection_limit=_allowed_connections(),
+            channel_timeout=IDLE_SECONDS,
+            cleanup_interval=IDLE_SECONDS // 3,
+            asyncore_use_poll=True,  # select() ends at 1,024 connections
+            max_request_body_size=2 * MOST_BYTES,  # the application refuses above MOST_BYTES, and says it in JSON
+            ident=None,
+        )
+    except (OSError, OverflowError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"Cannot listen at {host}:{port} ({reason}). Name another port: -P port=5001") from error
 
 
 def release(client: MlflowClient, task: Task, version: str) -> Release:
@@ -96,17 +109,6 @@ def _allowed_connections() -> int:
 def _is_figure(metric: str) -> bool:
     """Whether people want to see it: measured on the test split, and no end of an interval."""
     return metric.startswith("test_") and not metric.endswith(("_low", "_high"))
-
-
-def _check_port(host: str, port: int) -> None:
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-        except (OSError, OverflowError) as error:
-            raise UserError(
-                f"Cannot listen at {host}:{port} ({error.args[-1]}). Name another port: -P port=5001"
-            ) from error
 
 
 def run(arguments: argparse.Namespace) -> None:

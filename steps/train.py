@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from registry.candidates import LAUNCHED_TAG, TASK_TAG, WEIGHTS_TAG
-from serving.package import MODEL_CODE, REQUIREMENTS, Package, package, weights_digest
+from serving.package import Package, package, weights_digest
 from steps import cli, runs
 from tasks.contract import Config, Split, Task, UserError, get_task
 
@@ -121,13 +121,9 @@ def log_model(
     metrics: dict[str, float],
 ) -> Trained:
     """Logs the pyfunc model with its validation metrics."""
-    shown = {"presentation": dataclasses.asdict(task.presentation), "item_shape": list(packaged.item_shape)}
     info = mlflow.pyfunc.log_model(
         name=config.model,
-        python_model=str(MODEL_CODE),
-        artifacts=packaged.artifacts,
-        pip_requirements=list(REQUIREMENTS),
-        metadata={"task": task.name, "weights_digest": digest} | shown,
+        **packaged.model | {"metadata": packaged.metadata | {"weights_digest": digest}},
         params=dataclasses.asdict(config),
         tags={TASK_TAG: task.name, WEIGHTS_TAG: digest},
     )

@@ -26,7 +26,7 @@ import keras
 import mlflow
 
 from serving.container import slim_server
-from serving.package import MODEL_CODE, REQUIREMENTS, package
+from serving.package import package
 from serving.server import free_port, running, scoring_server
 from tasks.contract import get_task
 
@@ -91,13 +91,7 @@ def save_models(folder: Path) -> None:
     model = TASK.build(TASK.configure("dense"))
     validation = TASK.load("validation")
     packaged = package(TASK, model, validation, folder)
-    mlflow.pyfunc.save_model(
-        folder / "ours",
-        python_model=str(MODEL_CODE),
-        artifacts=packaged.artifacts,
-        pip_requirements=list(REQUIREMENTS),
-        metadata={"presentation": {"kind": "labels", "labels": list(TASK.presentation.labels)}},
-    )
+    mlflow.pyfunc.save_model(folder / "ours", **packaged.model)
     signature = mlflow.models.infer_signature(validation.inputs[:1], packaged.outputs[:1])
     mlflow.keras.save_model(model, str(folder / "keras"), signature=signature)
 

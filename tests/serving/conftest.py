@@ -11,7 +11,7 @@ import mlflow
 import psutil
 import pytest
 
-from serving.package import MODEL_CODE, REQUIREMENTS, package
+from serving.package import package
 from tasks.contract import get_task
 
 
@@ -22,13 +22,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     keras.utils.set_random_seed(1)
     folder = tmp_path_factory.mktemp("saved")
     packaged = package(task, task.build(task.configure()), task.load("validation"), folder)
-    mlflow.pyfunc.save_model(
-        folder / "model",
-        python_model=str(MODEL_CODE),
-        artifacts=packaged.artifacts,
-        pip_requirements=list(REQUIREMENTS),
-        metadata={"presentation": {"kind": "labels", "labels": list(task.presentation.labels)}},
-    )
+    mlflow.pyfunc.save_model(folder / "model", **packaged.model)
     return folder / "model"
 
 
