@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import ctypes
 import logging
 import os
 import resource
@@ -27,6 +29,7 @@ THREADS = 8
 IDLE_SECONDS = 30
 MOST_CONNECTIONS = 2000
 OTHER_FILES = 100
+M_MMAP_THRESHOLD = -3  # of mallopt(3)
 
 
 def serve(task: Task, host: str, port: int) -> None:
@@ -38,6 +41,7 @@ def serve(task: Task, host: str, port: int) -> None:
     # MLflow would try again for minutes; the champion is looked for again in a second anyway.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    _return_memory()
     client = runs.connect()
     champion = Champion(
         look=lambda: champion_version(client, task.name), load=lambda version: release(client, task, version)
@@ -104,6 +108,16 @@ def _allowed_connections() -> int:
         files = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
         resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
     return max(1, min(MOST_CONNECTIONS, files - OTHER_FILES))
+
+
+def _return_memory() -> None:
+    """Blocks of a megabyte and more go back to the operating system when they are freed.
+
+    Left to itself, glibc raises that limit to 32 MB and keeps what is below for each thread: after a few photographs
+    from a camera, 1.5 GB instead of 0.3.
+    """
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 2**20)
 
 
 def _is_figure(metric: str) -> bool:

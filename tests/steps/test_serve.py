@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import resource
 import signal
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import psutil
 import requests
 from mlflow import MlflowClient
+from PIL import Image
 
 from registry.candidates import models_of
 from registry.ledger import ALIAS
@@ -144,6 +148,23 @@ def test_a_body_above_the_limit_is_refused_in_json(gateway: Gateway) -> None:
     headers = {"Content-Type": "application/json"}
     reply = requests.post(f"{gateway.url}/predict", data=b" " * 11_000_000, headers=headers, timeout=10)
     assert (reply.status_code, reply.json()) == (413, {"error": "Expected at most 10 MB."})
+
+
+def test_memory_for_a_photograph_is_given_back(gateway: Gateway) -> None:
+    def send(file: bytes) -> bool:
+        return requests.post(f"{gateway.url}/predict", files={"image": file}, timeout=60).ok
+
+    def upload(width: int, height: int) -> int:
+        image = Image.new("RGB", (width, height), "white")
+        image.paste((0, 0, 0), (width // 2, height // 4, width // 2 + width // 20, height * 3 // 4))
+        file = io.BytesIO()
+        image.save(file, "PNG")
+        with ThreadPoolExecutor(8) as pool:  # every thread of the server gets some
+            assert all(pool.map(lambda _: send(file.getvalue()), range(16)))
+        return psutil.Process(gateway.process.pid).memory_info().rss
+
+    before = upload(400, 300)
+    assert upload(4000, 3000) < before + 20_000_000
 
 
 def test_without_a_champion_it_waits_for_one(trained_store: MlflowClient, tmp_path: Path) -> None:
