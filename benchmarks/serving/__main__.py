@@ -1,4 +1,4 @@
-"""Requests per second and latency of eight ways to serve one MNIST network, in turn, on loopback.
+"""Requests per second and latency of nine ways to serve one MNIST network, in turn, on loopback.
 
     python -m benchmarks.serving --bentoml <path of the command in an environment with bentoml and onnxruntime>
 
@@ -50,6 +50,10 @@ RATIOS = (
     ("e'", "d'", "16 clients"),
     ("e'", "c", BATCHES),
     ("e'", "d'", BATCHES),
+    ("e'", "g", "16 clients"),
+    ("e'", "g", BATCHES),
+    ("g", "d'", "16 clients"),
+    ("g", "d'", BATCHES),
 )
 SCRIPT = """
 wrk.method = "POST"
@@ -86,12 +90,16 @@ class Contender:
 
 
 def save_models(folder: Path) -> None:
-    """The network as model.keras and model.onnx, as our registered model, and as MLflow's own Keras flavour."""
+    """The network as model.keras and model.onnx, as our registered model, and as MLflow's own Keras flavour; and a
+    model that does nothing."""
     keras.utils.set_random_seed(1)
     model = TASK.build(TASK.configure("dense"))
     validation = TASK.load("validation")
     packaged = package(TASK, model, validation, folder)
     mlflow.pyfunc.save_model(folder / "ours", **packaged.model)
+    mlflow.pyfunc.save_model(
+        folder / "no_op", python_model=str(FOLDER / "no_op.py"), pip_requirements=packaged.model["pip_requirements"]
+    )
     signature = mlflow.models.infer_signature(validation.inputs[:1], packaged.outputs[:1])
     mlflow.keras.save_model(model, str(folder / "keras"), signature=signature)
 
@@ -123,6 +131,7 @@ def contenders(folder: Path, bentoml: str) -> Iterator[list[Contender]]:
         running(serve_keras, stock, UVICORN_ACCESS_LOG="false"),
         running(serve_bento, bento, "/livez", **bentoml_environment),
         scoring_server(folder / "ours", UVICORN_ACCESS_LOG="false") as mlflow_port,
+        scoring_server(folder / "no_op", UVICORN_ACCESS_LOG="false") as no_op,
         slim_server(folder / "ours") as slim,
         running(serve_bare, bare, MODEL=onnx, UVICORN_ACCESS_LOG="false"),
     ):
@@ -135,6 +144,7 @@ def contenders(folder: Path, bentoml: str) -> Iterator[list[Contender]]:
             Contender("(d') ours, mlflow serve, lists", mlflow_port, "/invocations", one, many),
             Contender("(e') ours, mlflow serve, encoded", mlflow_port, "/invocations", one_encoded, many_encoded),
             Contender("(f) bare ASGI, encoded", bare, "/invocations", one_encoded, many_encoded),
+            Contender("(g) mlflow serve, no-op, encoded", no_op, "/invocations", one_encoded, many_encoded),
         ]
 
 

@@ -96,11 +96,34 @@ def test_the_dashboard_finds_its_data_source_by_itself() -> None:
         assert panel["datasource"]["uid"] == "${" + variable["name"] + "}"
 
 
+def promtool(*arguments: str) -> str:
+    command = shutil.which("promtool")
+    assert command is not None
+    result = subprocess.run([command, *arguments], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
 @pytest.mark.tools
 def test_promtool_accepts_the_alert_rules() -> None:
-    promtool = shutil.which("promtool")
-    assert promtool is not None
-    command = [promtool, "check", "rules", str(MONITORING / "alerts.yml")]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert "SUCCESS: 6 rules found" in result.stdout
+    assert "SUCCESS: 6 rules found" in promtool("check", "rules", str(MONITORING / "alerts.yml"))
+
+
+@pytest.mark.tools
+def test_a_server_that_goes_down_raises_the_alarm_and_another_machine_does_not(tmp_path: Path) -> None:
+    model, other = 'job="digits",instance="a:9464"', 'job="node",instance="a:9100"'
+    expected = {
+        "exp_labels": {"severity": "critical", "job": "digits", "instance": "a:9464"},
+        "exp_annotations": {"summary": "a:9464 does not answer Prometheus."},
+    }
+    series = [
+        {"series": f"up{{{model}}}", "values": "1x5 0x5"},
+        {"series": f'model_info{{{model},name="digits",version="1"}}', "values": "1x5 stale"},
+        {"series": f"up{{{other}}}", "values": "1x5 0x5"},
+    ]
+    before = {"alertname": "ModelDown", "eval_time": "4m", "exp_alerts": []}
+    after = {"alertname": "ModelDown", "eval_time": "9m", "exp_alerts": [expected]}
+    case = {"interval": "1m", "input_series": series, "alert_rule_test": [before, after]}
+    file = tmp_path / "test.yml"
+    file.write_text(yaml.safe_dump({"rule_files": [str(MONITORING / "alerts.yml")], "tests": [case]}))
+    assert "SUCCESS" in promtool("test", "rules", str(file))
