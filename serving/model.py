@@ -42,6 +42,7 @@ KINDS = ("type", "empty", "shape", "range", "encoding", "image", "internal")
 SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 CONFIDENCES = (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
 CGROUP = Path("/sys/fs/cgroup")
+IN_A_CONTAINER = ("/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io")
 IMAGE_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
@@ -224,15 +225,20 @@ class Metrics:
         self._info.clear()
         self._info.labels(name, version).set(1)
 
+    def refused(self, kind: str) -> None:
+        """Counts a request without an answer, by the reason, one of KINDS."""
+        self._requests.inc()
+        self._errors.labels(kind).inc()
+
     def observed(self, answer: Any, items: Any) -> np.ndarray:
         """`answer(items)`, counted and timed."""
         started = time.perf_counter()
-        self._requests.inc()
         try:
             outputs: np.ndarray = answer(items)
         except Exception as error:
-            self._errors.labels(getattr(error, "kind", "internal")).inc()
+            self.refused(getattr(error, "kind", "internal"))
             raise
+        self._requests.inc()
         self._seconds.observe(time.perf_counter() - started)
         self._items.observe(len(outputs))
         if len(self._predictions) == outputs.shape[-1]:
@@ -244,8 +250,12 @@ class Metrics:
 
 def serve_metrics(model_path: Path) -> Metrics | None:
     """Opens the metrics' port; None where `METRICS_PORT` is 0. Of several workers one answers for all."""
-    port = int(os.environ.get("METRICS_PORT", "9464"))
-    everywhere = Path("/.dockerenv").exists()  # in a container, others come in only where a port is published
+    try:
+        port = int(os.environ.get("METRICS_PORT", "9464"))
+    except ValueError:
+        logger.warning("No metrics: METRICS_PORT must be a number, it is %r.", os.environ["METRICS_PORT"])
+        return None
+    everywhere = any(Path(sign).exists() for sign in IN_A_CONTAINER)  # others come in only where a port is published
     host = os.environ.get("METRICS_HOST", "0.0.0.0" if everywhere else "127.0.0.1")
     if port == 0:
         return None

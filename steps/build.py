@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from registry.candidates import find, version_of
-from registry.ledger import ALIAS
+from registry.ledger import ALIAS, champion
 from serving.container import slim_down
 from steps import cli, runs
 from tasks.contract import Task, UserError, get_task, unknown
@@ -35,7 +35,13 @@ def build(task: Task, model_uri: str, variant: str, image: str) -> str:
     """
     if variant not in VARIANTS:
         raise UserError(unknown("variant", variant, VARIANTS))
+    if ":" in image:
+        raise UserError(f"image must be a name without a tag, received {image!r}; the tag is the model's version.")
     client = runs.connect()
+    if model_uri == "champion" and champion(client, task.name) is None:
+        raise UserError(
+            f"{task.name} has no champion yet. Promote one first: mlflow run . -e promote -P task={task.name}"
+        )
     candidate = find(client, task, f"models:/{task.name}@{ALIAS}" if model_uri == "champion" else model_uri)
     version = version_of(client, task, candidate.model_id)
     if version is None:

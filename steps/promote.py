@@ -77,7 +77,7 @@ def choose(client: MlflowClient, task: Task, model_uri: str, moves: list[Move]) 
         return candidate
     rejected = rolled_back(moves)
     if rejected:
-        logger.info("Left out, because they were rolled back: versions %s.", ", ".join(sorted(rejected)))
+        logger.info("Left out, because rolled back: %s.", ", ".join(f"version {number}" for number in sorted(rejected)))
     champion = moves[-1].after if moves else None
     excluded = candidates.models_of_versions(
         client,

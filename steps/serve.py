@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import errno
 import logging
 import os
 import resource
@@ -36,8 +37,10 @@ def serve(task: Task, host: str, port: int) -> None:
     """Answers until it is interrupted.
 
     Raises:
-        UserError: The port is taken.
+        UserError: There is no such port or host, or the port is taken.
     """
+    if not 1 <= port <= 65535:
+        raise UserError(f"port must be from 1 to 65535, received {port}.")
     # MLflow would try again for minutes; the champion is looked for again in a second anyway.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
@@ -71,12 +74,15 @@ def _listening(app: Flask, host: str, port: int) -> waitress.server.BaseWSGIServ
             channel_timeout=IDLE_SECONDS,
             cleanup_interval=IDLE_SECONDS // 3,
             asyncore_use_poll=True,  # select() ends at 1,024 connections
-            max_request_body_size=2 * MOST_BYTES,  # the application refuses above MOST_BYTES, and says it in JSON
+            max_request_body_size=6 * MOST_BYTES,  # the application refuses above MOST_BYTES, and says it in JSON
             ident=None,
         )
-    except (OSError, OverflowError, ValueError) as error:
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"Cannot listen at {host}:{port} ({reason}). Name another port: -P port=5001") from error
+        advice = f"Name another port, e.g. port={port + 100}"
+        if getattr(error, "errno", None) != errno.EADDRINUSE:
+            advice = "Expected an address of this machine, e.g. host=127.0.0.1 or 0.0.0.0"
+        raise UserError(f"Cannot listen at {host}:{port} ({reason}). {advice}.") from error
 
 
 def release(client: MlflowClient, task: Task, version: str) -> Release:

@@ -26,7 +26,11 @@ def main() -> None:
 def workers() -> int:
     """As many as MLFLOW_MODELS_WORKERS says, else as there are CPUs and memory for."""
     chosen = os.environ.get("MLFLOW_MODELS_WORKERS")
-    return int(chosen) if chosen else max(1, min(cpus(), memory() // WORKER_BYTES))
+    if not chosen:
+        return max(1, min(cpus(), memory() // WORKER_BYTES))
+    if not chosen.isdecimal() or int(chosen) < 1:
+        sys.exit(f"error: MLFLOW_MODELS_WORKERS must be a whole number of at least 1, received {chosen!r}.")
+    return int(chosen)
 
 
 def cpus() -> int:

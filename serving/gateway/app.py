@@ -38,11 +38,13 @@ class RequestError(Exception):
 
     Args:
         message: One line for whoever sent it.
+        kind: What it counts as in the metrics, one of `serving.model.KINDS`; empty where the request is not to blame.
         status: Of the answer.
     """
 
-    def __init__(self, message: str, status: int = 400) -> None:
+    def __init__(self, message: str, kind: str, status: int = 400) -> None:
         super().__init__(message)
+        self.kind = kind
         self.status = status
 
 
@@ -135,6 +137,8 @@ def create_app(task: Task, champion: Champion) -> Flask:
 
     @app.errorhandler(RequestError)
     def refused(error: RequestError) -> tuple[Response, int]:
+        if error.kind:
+            metrics.refused(error.kind)
         return jsonify(error=str(error)), error.status
 
     @app.errorhandler(MlflowException)
@@ -159,7 +163,7 @@ def _release() -> Release:
     """The version that answers this request."""
     release: Release | None = g.release
     if release is None:
-        raise RequestError(g.problem, 503)
+        raise RequestError(g.problem, "", 503)
     return release
 
 
@@ -167,31 +171,31 @@ def _uploaded(release: Release) -> np.ndarray:
     """The picture in the form's field `image` as an item."""
     file = request.files.get("image")
     if file is None:
-        raise RequestError("Expected a file in the field 'image' of the form.")
+        raise RequestError("Expected a file in the field 'image' of the form.", "type")
     if release.presentation.picture is None:
-        raise RequestError("This model does not take pictures.", 415)
+        raise RequestError("This model does not take pictures.", "type", 415)
     try:
         return pictures.item(file.read(), release.shape, release.presentation.picture)
     except pictures.PictureError as error:
-        raise RequestError(str(error), 422) from error
+        raise RequestError(str(error), "image", 422) from error
 
 
 def _numbers(release: Release) -> Any:
     """The numbers in the JSON object's field `image` as an item: all in one list, or nested in the item's shape."""
     if request.mimetype != "application/json":
-        raise RequestError("Expected application/json, or multipart/form-data with a picture.", 415)
+        raise RequestError("Expected application/json, or multipart/form-data with a picture.", "type", 415)
     try:
         body = json.loads(request.get_data())
     except (ValueError, RecursionError):
-        raise RequestError("Expected JSON, received something else.") from None
+        raise RequestError("Expected JSON, received something else.", "encoding") from None
     if not isinstance(body, dict) or not isinstance(body.get("image"), list):
-        raise RequestError('Expected a JSON object with a list of numbers: {"image": [...]}.')
+        raise RequestError('Expected a JSON object with a list of numbers: {"image": [...]}.', "type")
     image = body["image"]
     size = math.prod(release.shape)
     if any(isinstance(value, list) for value in image):
         return image  # nested: for the model to look at
     if len(image) != size:
-        raise RequestError(f"Expected {size} numbers, received {len(image)}.")
+        raise RequestError(f"Expected {size} numbers, received {len(image)}.", "shape")
     return np.array(image, dtype=object).reshape(release.shape)
 
 

@@ -13,8 +13,12 @@ from tasks.contract import Picture
 
 # More than cameras and scanners make; known before anything is decoded. A JPEG need not be decoded at full size.
 MOST_PIXELS = {"JPEG": 50_000_000, "PNG": 20_000_000}
+Image.MAX_IMAGE_PIXELS = None  # Pillow's limit, of which it warns on standard error before it raises
+EMPTY = "The file is empty. Expected a PNG or JPEG picture."
 WORKING_SIDE = 140  # pixels; finer than any model here sees, coarse enough for milliseconds
 GROUND_SIDE = 41  # of the working side; wider than a stroke, so that closing it leaves the ground
+EDGE = 3  # pixels of the working side; what the ground is judged by
+COLOUR_GAIN = 2.0  # a single colour is looked at where its contrast is so many times that of grey
 LEAST_CONTRAST = 24.0  # of 255, between ink and ground
 FAINTEST = 0.25  # of the darkest ink; below it is the paper's texture
 SMALLEST_PART = 0.05  # of the largest part's area; smaller ones are specks
@@ -39,7 +43,7 @@ def item(data: bytes, shape: tuple[int, ...], picture: Picture) -> np.ndarray:
         fitted = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
         values = np.asarray(fitted.convert("L" if len(shape) == 2 else "RGB"), float)
     else:
-        values = _centred(_ink(image.convert("L")), height, width, picture.box)
+        values = _centred(_ink(image), height, width, picture.box)
     return np.rint(values * picture.white / 255).astype(np.uint8)
 
 
@@ -48,18 +52,16 @@ def _opened(data: bytes) -> Image.Image:
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as file:
             if file.width * file.height > MOST_PIXELS[file.format or ""]:
-                raise Image.DecompressionBombError
+                limits = ", ".join(f"{most // 10**6} million of a {kind}" for kind, most in MOST_PIXELS.items())
+                raise PictureError(f"The picture has too many pixels. Allowed are {limits}.")
             file.draft("RGB", (4 * WORKING_SIDE, 4 * WORKING_SIDE))
             image = _upright(_eight_bits(file))
             if image.has_transparency_data:
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
             return image.convert("RGB")
-    except Image.DecompressionBombError:  # Pillow's own limit is higher
-        limits = ", ".join(f"{most // 10**6} million of a {kind}" for kind, most in MOST_PIXELS.items())
-        raise PictureError(f"The picture has too many pixels. Allowed are {limits}.") from None
     except (OSError, SyntaxError, ValueError):
-        raise PictureError("This is not a PNG or JPEG picture that can be read.") from None
+        raise PictureError("This is not a PNG or JPEG picture that can be read." if data else EMPTY) from None
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -80,14 +82,11 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 def _ink(image: Image.Image) -> np.ndarray:
     """How much ink there is at each pixel, 0 to 255, the sign's own rectangle only.
 
-    The ground may be light or dark, and unevenly lit: it is what a closing with a square wider than a stroke leaves
+    The ground may be of any colour, and unevenly lit: it is what a closing with a square wider than a stroke leaves
     (Serra 1982, chapter 11).
     """
     image.thumbnail((WORKING_SIDE, WORKING_SIDE), Image.Resampling.BOX)
-    grey = np.asarray(image, float)
-    edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    if np.median(edge) < 128:
-        grey = 255 - grey
+    grey = _dark_on_light(image)
     ink = ndimage.grey_closing(grey, (GROUND_SIDE, GROUND_SIDE), mode="nearest") - grey
     darkest = np.quantile(ink, 0.998)
     if darkest < LEAST_CONTRAST:
@@ -98,6 +97,33 @@ def _ink(image: Image.Image) -> np.ndarray:
     kept = np.isin(parts, 1 + np.flatnonzero(areas >= SMALLEST_PART * areas.max(initial=0))) if count else ink > 0
     rows, columns = np.flatnonzero(kept.any(axis=1)), np.flatnonzero(kept.any(axis=0))
     return np.asarray(255 * (ink * kept)[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+
+
+def _dark_on_light(image: Image.Image) -> np.ndarray:
+    """The picture as grey values, 0 to 255, its sign darker than its ground.
+
+    Colours of the same brightness are told apart by the one of red, green and blue in which they differ most.
+    """
+    planes = [np.asarray(image.convert("L"), float), *np.moveaxis(np.asarray(image, float), 2, 0)]
+    contrasts = [_contrast(plane) for plane in planes]
+    best = max(range(1, len(planes)), key=lambda index: abs(contrasts[index]))
+    # Grey is a mean, and has the least noise.
+    chosen = best if abs(contrasts[best]) > COLOUR_GAIN * abs(contrasts[0]) else 0
+    return planes[chosen] if contrasts[chosen] < 0 else 255 - planes[chosen]
+
+
+def _contrast(grey: np.ndarray) -> float:
+    """How far the sign stands out from its ground, above 0 where it is lighter.
+
+    The ground, as the edge of the picture shows it, is a surface of second degree: a lamp, a shadow, a lens.
+    """
+    rows, columns = np.mgrid[-1 : 1 : grey.shape[0] * 1j, -1 : 1 : grey.shape[1] * 1j]
+    terms = np.stack([np.ones_like(grey), rows, columns, rows**2, columns**2, rows * columns], axis=-1)
+    edge = np.ones(grey.shape, bool)
+    edge[EDGE:-EDGE, EDGE:-EDGE] = False
+    ground = terms @ np.linalg.lstsq(terms[edge], grey[edge], rcond=None)[0]
+    lightest, darkest = np.quantile(grey - ground, (0.995, 0.005))
+    return float(lightest if lightest > -darkest else darkest)
 
 
 def _centred(ink: np.ndarray, height: int, width: int, box: float) -> np.ndarray:

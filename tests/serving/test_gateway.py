@@ -190,6 +190,18 @@ def test_metrics_count_requests_errors_classes_and_confidence(client: FlaskClien
     assert counted["http_request_seconds_count", (("route", "/predict"),)] == 4
 
 
+def test_metrics_count_what_never_reached_the_model(client: FlaskClient, alias: Alias, champion: Champion) -> None:
+    upload(client, b"no picture")
+    upload(client, drawing(), field="file")
+    post(client, "{")
+    post(client, json.dumps({"image": [1.0]}))
+    client.post("/predict", data="7", content_type="text/plain")
+    counted = totals(client)
+    errors = {kind: counted["model_errors_total", (("kind", kind),)] for kind in ("image", "type", "encoding", "shape")}
+    assert errors == {"image": 1, "type": 2, "encoding": 1, "shape": 1}
+    assert counted["model_requests_total", ()] == 5
+
+
 @pytest.mark.parametrize("path", ["/", "/static/app.js", "/static/style.css", "/openapi.json", "/nowhere"])
 def test_every_answer_keeps_the_browser_to_this_site(client: FlaskClient, path: str) -> None:
     headers = client.get(path).headers

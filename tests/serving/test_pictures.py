@@ -51,6 +51,31 @@ def test_light_ink_on_dark_ground_is_the_same() -> None:
     check_one(item(file(one(ink="white", ground="black")), SHAPE, INK))
 
 
+@pytest.mark.parametrize(
+    ("ink", "ground"),
+    [
+        ("white", "orange"),
+        ("white", "lime"),
+        ("yellow", "lightskyblue"),
+        ((200, 200, 200), (128, 128, 128)),
+        ((100, 100, 100), (60, 60, 60)),
+        ((60, 60, 60), (110, 110, 110)),
+        ((255, 0, 0), (0, 150, 0)),  # of one brightness
+    ],
+)
+def test_the_sign_may_be_lighter_or_darker_than_a_ground_of_any_colour(ink: Any, ground: Any) -> None:
+    check_one(item(file(one(ink=ink, ground=ground)), SHAPE, INK))
+
+
+@pytest.mark.parametrize(("ink", "ground"), [("black", "white"), ("white", "orange")])
+def test_what_a_sign_encloses_is_ground(ink: str, ground: str) -> None:
+    image = Image.new("RGB", (300, 400), ground)
+    ImageDraw.Draw(image).ellipse((60, 60, 240, 340), outline=ink, width=30)
+    values = item(file(image), SHAPE, INK)
+    assert values[14, 14] == 0
+    assert values[4, 14] > 200
+
+
 @pytest.mark.parametrize("ink", ["navy", "darkred", "green"])
 def test_colours_do_not_matter(ink: str) -> None:
     check_one(item(file(one(ink=ink, ground="ivory"), "JPEG", quality=90), SHAPE, INK))
@@ -116,7 +141,12 @@ def test_tiny_and_thin_pictures_are_refused_or_used(size: tuple[int, int]) -> No
         assert "There is nothing to see" in str(error)
 
 
-@pytest.mark.parametrize("data", [b"", b"no picture", b"\x89PNG\r\n\x1a\n123", file(one())[:200], file(one(), "GIF")])
+def test_an_empty_file_is_told() -> None:
+    with pytest.raises(PictureError, match="The file is empty"):
+        item(b"", SHAPE, INK)
+
+
+@pytest.mark.parametrize("data", [b"no picture", b"\x89PNG\r\n\x1a\n123", file(one())[:200], file(one(), "GIF")])
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
     with pytest.raises(PictureError, match="This is not a PNG or JPEG picture that can be read"):
         item(data, SHAPE, INK)

@@ -159,7 +159,7 @@ def test_rollback_goes_back_and_best_leaves_out_what_was_rolled_back(
     with caplog.at_level(logging.INFO):
         assert not promote(TASK, "best")
     assert champion(trained_store) == good.model_id
-    assert "Left out, because they were rolled back: versions 2." in caplog.text
+    assert "Left out, because rolled back: version 2." in caplog.text
     assert promote(TASK, better.uri)  # named, it may come back
     assert champion(trained_store) == better.model_id
     assert [move.kind for move in ledger(trained_store).moves()] == ["promotion", "promotion", "rollback", "promotion"]

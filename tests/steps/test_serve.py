@@ -14,12 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pytest
 import requests
 from mlflow import MlflowClient
 from PIL import Image
 
 from registry.candidates import models_of
 from registry.ledger import ALIAS
+from steps import cli, serve
 from steps.promote import promote
 from steps.rollback import rollback
 from tasks.contract import get_task
@@ -192,7 +194,25 @@ def test_a_port_that_is_taken_is_told(trained_store: MlflowClient, step: Step) -
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        result = step("serve", "--task", "digits", "--port", str(listener.getsockname()[1]))
+        port = listener.getsockname()[1]
+        result = step("serve", "--task", "digits", "--port", str(port))
     assert result.returncode == 2
-    assert result.stderr.startswith("error: Cannot listen at 127.0.0.1:")
-    assert "Name another port: -P port=5001" in result.stderr
+    assert result.stderr.startswith(f"error: Cannot listen at 127.0.0.1:{port} (")
+    assert f"Name another port, e.g. port={port + 100}." in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--port", "99999"], "error: port must be from 1 to 65535, received 99999."),
+        (["--port", "0"], "error: port must be from 1 to 65535, received 0."),
+        (["--host", "203.0.113.7"], "Expected an address of this machine, e.g. host=127.0.0.1 or 0.0.0.0."),
+    ],
+)
+def test_no_such_port_or_host_is_told(
+    trained_store: MlflowClient, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(serve.parser(), serve.run, ["--task", "digits", *arguments])
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err

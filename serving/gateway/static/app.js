@@ -38,7 +38,7 @@ async function call(path, options = {}) {
   // What stands in front of the gateway may refuse in HTML, or in nothing at all.
   const body = await response.json().catch(() => null);
   if (response.ok && body) return { body, headers: response.headers };
-  const fallback = response.status === 413 ? "The picture is too large." : "The gateway gave no usable answer.";
+  const fallback = response.status === 413 ? "The picture is too large, at most 10 MB." : "The gateway gave no usable answer.";
   throw Object.assign(new Error(body?.error ?? `${fallback} (HTTP ${response.status})`), { status: response.status });
 }
 
