@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -13,13 +14,20 @@ import mlflow
 from steps.runs import CHECKPOINT_TAG
 from tasks.contract import UserError
 
+Watch = Callable[[int, dict[str, float]], None]
+
 
 class EpochLogger(keras.callbacks.Callback):
-    """Logs `train_*` and `val_*` metrics and `epoch_seconds` after every epoch, steps counted from 1."""
+    """Logs `train_*` and `val_*` metrics and `epoch_seconds` after every epoch, steps counted from 1.
 
-    def __init__(self) -> None:
+    Args:
+        watch: Told the epoch and its values once they are logged; it may raise to stop the run.
+    """
+
+    def __init__(self, watch: Watch | None = None) -> None:
         super().__init__()
         self._started = 0.0
+        self._watch = watch
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self._started = time.perf_counter()
@@ -32,6 +40,8 @@ class EpochLogger(keras.callbacks.Callback):
             )
         values = {name if name.startswith("val_") else f"train_{name}": float(value) for name, value in logs.items()}
         mlflow.log_metrics(values | {"epoch_seconds": time.perf_counter() - self._started}, step=epoch + 1)
+        if self._watch:
+            self._watch(epoch + 1, values)
 
 
 class Checkpointer(keras.callbacks.Callback):

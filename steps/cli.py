@@ -1,6 +1,7 @@
 """The command-line edge of the steps: typed arguments, and every failure told in one line.
 
-Exit codes: 0 done (a candidate that is not promoted included), 1 a broken model, 2 a user's mistake, 130 interrupted.
+Exit codes: 0 done (a candidate that is not promoted included), 1 a broken model or a failed run of a study, 2 a user's
+mistake, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from tasks.contract import Config, Task, UserError, get_task
 
 # TensorFlow and MLflow greet with a screenful; what a person should see is ours. Set before they are imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+class StepError(Exception):
+    """The step did what it could, and some of it failed; the message says what."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -66,6 +71,14 @@ def configured(arguments: argparse.Namespace) -> tuple[Task, Config]:
     return task, task.configure(arguments.model, overrides(arguments.overrides), **values)
 
 
+def quieten() -> None:
+    """Leaves of what libraries have to say what a person can use."""
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    for library in ("mlflow.store.db", "mlflow.models.signature", "mlflow.types.type_hints", "mlflow.system_metrics"):
+        logging.getLogger(library).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message="In the future `np.object`")  # Keras's ONNX export
+
+
 def overrides(text: str) -> dict[str, str]:
     """ "a=1,b=2" as a dictionary."""
     pairs = [item.strip().partition("=") for item in text.split(",") if item.strip()]
@@ -75,20 +88,25 @@ def overrides(text: str) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
+def truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"expected true or false, received {text!r}")
+    return text.lower() == "true"
+
+
 def main(target: Parser, run: Callable[[argparse.Namespace], Any], argv: Sequence[str] | None = None) -> NoReturn:
     """Parses, runs the step and leaves with its exit code."""
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    quieten()
     for room in ("__main__", "steps", "registry", "serving", "tasks"):
         logging.getLogger(room).setLevel(logging.INFO)
-    for library in ("mlflow.store.db", "mlflow.models.signature", "mlflow.types.type_hints", "mlflow.system_metrics"):
-        logging.getLogger(library).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message="In the future `np.object`")  # Keras's ONNX export
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to stop, tidy up as after Ctrl-C
     try:
         run(target.parse_args(argv))
         gc.freeze()  # or Python would walk a million imported objects once more before it ends
     except UserError as error:
         _leave(error, 2)
+    except StepError as error:
+        _leave(error, 1)
     except RehearsalError as error:
         _leave(f"The candidate is broken: {error}.", 1)
     except KeyboardInterrupt:

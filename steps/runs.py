@@ -33,6 +33,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("mlflow", "tensorflow", "keras", "numpy", "scipy", "scikit-learn", "onnx", "tf2onnx", "onnxruntime")
 
 
+class StoppedEarlyError(Exception):
+    """A run was stopped on purpose before its end; the message says why."""
+
+
 def connect() -> MlflowClient:
     """A client of the tracking store that MLflow is set to.
 
@@ -69,7 +73,13 @@ def experiment_of(client: MlflowClient, task: Task) -> str:
 
 @contextlib.contextmanager
 def step_run(
-    client: MlflowClient, task: Task, step: str, name: str, note: str, log_system_metrics: bool = False
+    client: MlflowClient,
+    task: Task,
+    step: str,
+    name: str,
+    note: str,
+    parent: str | None = None,
+    log_system_metrics: bool = False,
 ) -> Iterator[Run]:
     """The run of a step. It ends FINISHED, FAILED with the reason in its description, or KILLED.
 
@@ -83,6 +93,7 @@ def step_run(
         step: Name of the entry point.
         name: What people will know the run by.
         note: Description in Markdown, replaced by whatever the step sets as `NOTE` later.
+        parent: Id of the run that it is a child of, where that is another process's; one of this process is found.
         log_system_metrics: Whether CPU, memory and disk use are sampled.
     """
     experiment = experiment_of(client, task)
@@ -95,6 +106,7 @@ def step_run(
         experiment_id=None if attach else experiment,
         run_name=None if attach else name,
         nested=mlflow.active_run() is not None,
+        parent_run_id=parent,
         log_system_metrics=log_system_metrics,
     ) as run:
         mlflow.set_tags(tags | ({"mlflow.runName": name} if attach else {}))
@@ -105,7 +117,7 @@ def step_run(
         except (Exception, KeyboardInterrupt) as error:
             reason = "interrupted" if isinstance(error, KeyboardInterrupt) else " ".join(str(error).split())
             client.set_tag(run.info.run_id, NOTE, f"{note}\n\n**Did not finish:** {reason}")
-            if isinstance(error, KeyboardInterrupt):
+            if isinstance(error, KeyboardInterrupt | StoppedEarlyError):
                 mlflow.end_run("KILLED")
             raise
 
@@ -132,13 +144,13 @@ def log_code_and_environment() -> None:
     mlflow.set_tags({"git.commit": commit(), "git.dirty": dirty})
     if status:
         mlflow.log_text(f"{status}\n\n{_git('diff', 'HEAD')}\n", "code/git.diff")
-    environment = {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpus": os.cpu_count(),
-        "packages": {name: version(name) for name in PACKAGES},
-    }
+    environment = {"platform": platform.platform(), "cpus": os.cpu_count(), "libraries": libraries()}
     mlflow.log_text(json.dumps(environment, indent=2), "code/environment.json")
+
+
+def libraries() -> dict[str, str]:
+    """Versions of Python and of what decides how a model turns out."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
 def commit() -> str:

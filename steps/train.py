@@ -9,7 +9,7 @@ import logging
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 from mlflow import MlflowClient
@@ -21,13 +21,18 @@ from rich.console import Console
 from rich.table import Table
 
 from registry.candidates import LAUNCHED_TAG, TASK_TAG, WEIGHTS_TAG
-from serving.package import Package, package, weights_digest
+from serving.package import Package, package, run_onnx, weights_digest
 from steps import cli, runs
+from steps.fingerprint import fingerprint, log_fingerprint
 from tasks.contract import Config, Split, Task, UserError, get_task
+
+if TYPE_CHECKING:
+    from steps.callbacks import Watch
 
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.json"
+VARIANT_TAG = "variant"  # of a study's train run
 MAX_METRICS_A_BATCH = 1_000  # what a tracking server accepts at once
 MAX_DATASET_DIGEST = 36  # what MLflow keeps of a dataset's digest; the whole one is a parameter
 
@@ -50,21 +55,59 @@ class Interrupted:
     checkpoint: str
 
 
-def train(task: Task, config: Config, interrupted: Interrupted | None = None) -> Trained:
-    """Trains the model of `config`, from the start or from where `interrupted` stopped."""
+@dataclass(frozen=True)
+class Part:
+    """Makes a train run part of a study.
+
+    Attributes:
+        parent: Id of the study's run.
+        variant: Name of the variant.
+    """
+
+    parent: str
+    variant: str
+
+
+def train(
+    task: Task,
+    config: Config,
+    interrupted: Interrupted | None = None,
+    part: Part | None = None,
+    watch: Watch | None = None,
+) -> Trained:
+    """Trains the model of `config`, from the start or from where `interrupted` stopped.
+
+    Args:
+        task: Whose model it is.
+        config: What to train.
+        interrupted: Where to go on from.
+        part: The study that the run belongs to.
+        watch: Told every epoch and its metrics; it may raise to stop the run.
+
+    Raises:
+        UserError: The configuration asks for what cannot be, or training diverged.
+    """
     client = runs.connect()
-    name = f"{config.model}, seed {config.seed}"
+    name = run_name(config, part)
     note = f"Trains the `{config.model}` model of **{task.name}**. {task.summary}"
-    with runs.step_run(client, task, "train", name, note, log_system_metrics=True) as run:
+    parent = part.parent if part else None
+    with runs.step_run(client, task, "train", name, note, parent, log_system_metrics=True) as run:
         mlflow.log_params({f"config.{key}": value for key, value in dataclasses.asdict(config).items()})
         mlflow.log_dict(dataclasses.asdict(config), CONFIG_FILE)
+        if part:
+            mlflow.set_tag(VARIANT_TAG, part.variant)
         runs.log_code_and_environment()
         train_split, validation = task.load("train"), task.load("validation")
+        if interrupted is None:  # one that was continued may have begun with other code
+            log_fingerprint(fingerprint(task, config, {"train": train_split.digest, "validation": validation.digest}))
+        if config.train_examples:
+            train_split = train_split.subset(config.train_examples, config.seed)
         log_data(task, train=train_split, validation=validation)
-        model = fit(client, task, config, train_split, validation, interrupted)
+        model = fit(client, task, config, train_split, validation, interrupted, watch)
         with tempfile.TemporaryDirectory() as folder:
             packaged = package(task, model, validation, Path(folder))
             metrics = {f"val_{key}": value for key, value in task.metrics(validation.targets, packaged.outputs).items()}
+            metrics |= measured_on_training(task, packaged, train_split, len(validation))
             trained = log_model(run, task, config, packaged, weights_digest(model), metrics)
         log_figures(client, run, task, validation, packaged)
         for checkpointed in [run] + ([interrupted.run] if interrupted else []):
@@ -74,6 +117,22 @@ def train(task: Task, config: Config, interrupted: Interrupted | None = None) ->
     return trained
 
 
+def run_name(config: Config, part: Part | None = None) -> str:
+    """What people know a train run by."""
+    return f"{part.variant if part else config.model}, seed {config.seed}"
+
+
+def measured_on_training(task: Task, packaged: Package, train_split: Split, most: int) -> dict[str, float]:
+    """The finished model's metrics on examples of the training split, at most so many, as `trained_<metric>`.
+
+    What Keras calls training accuracy is a mean over an epoch in which the weights change and units are dropped; held
+    against validation, it hides how much the model has learnt by heart.
+    """
+    seen = train_split.subset(min(most, len(train_split)), seed=0)
+    outputs = run_onnx(Path(packaged.artifacts["onnx"]), seen.inputs)
+    return {f"trained_{key}": value for key, value in task.metrics(seen.targets, outputs).items()}
+
+
 def fit(
     client: MlflowClient,
     task: Task,
@@ -81,6 +140,7 @@ def fit(
     train_split: Split,
     validation: Split,
     interrupted: Interrupted | None,
+    watch: Watch | None,
 ) -> Any:
     """The trained Keras model, every epoch logged."""
     import keras  # takes seconds; a mistake in the arguments was told before
@@ -96,7 +156,7 @@ def fit(
     else:
         model = task.build(config)
     mlflow.log_param("model.parameters", model.count_params())
-    callbacks = [EpochLogger(), Checkpointer(config.epochs)]
+    callbacks = [EpochLogger(watch), Checkpointer(config.epochs)]
     first = interrupted.epochs_done if interrupted else 0
     task.fit(model, train_split, validation, config, callbacks=callbacks, initial_epoch=first)
     return model

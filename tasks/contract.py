@@ -55,6 +55,17 @@ class Split:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    def subset(self, count: int, seed: int) -> Split:
+        """`count` examples drawn without replacement. With one seed, a smaller subset is part of every larger one.
+
+        Raises:
+            UserError: There are not that many.
+        """
+        if count > len(self):
+            raise UserError(f"train_examples must be at most {len(self)}, received {count}.")
+        rows = np.random.default_rng(seed).permutation(len(self))[:count]
+        return Split(self.inputs[rows], self.targets[rows])
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the dtype, shape and values of both arrays, in hexadecimal."""
@@ -75,6 +86,7 @@ class Config:
         batch_size: Examples per gradient step, at least 1.
         learning_rate: Peak step size of the optimizer, above 0.
         seed: Seed of initialisation, shuffling and dropout, at least 1 and below 2**32.
+        train_examples: How many examples of the training split to learn from, drawn by the seed; 0 for all.
     """
 
     model: str
@@ -82,9 +94,10 @@ class Config:
     batch_size: int
     learning_rate: float
     seed: int = 1
+    train_examples: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 1)):
+        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 1), ("train_examples", 0)):
             if getattr(self, name) < least:
                 raise UserError(f"{name} must be at least {least}, received {getattr(self, name)}.")
         if self.seed >= 2**32:
@@ -102,12 +115,16 @@ class Primary:
         floor: A candidate below this value on the test split is never promoted.
         margin: The largest loss against the champion that still counts as "no worse".
         higher_is_better: Direction.
+        attainable: What people, or the best models known, reach. How far the training split is from it is bias.
+        share: Whether it is a share from 0 to 1, of which people speak in percent and points.
     """
 
     name: str
     floor: float
     margin: float
     higher_is_better: bool = True
+    attainable: float = 1.0
+    share: bool = True
 
 
 @dataclass(frozen=True)
@@ -139,6 +156,57 @@ class Presentation:
     kind: Literal["labels"]
     labels: tuple[str, ...]
     picture: Picture | None = None
+
+
+@dataclass(frozen=True)
+class Study:
+    """Variants of a model, each to be trained with several seeds and compared on the validation split.
+
+    Attributes:
+        question: What it is to find out, one sentence.
+        variants: Configurations by name; their seeds are replaced. The first is the reference.
+        comparisons: Pairs of variants to be tested, decided before anything is trained; by default each against the
+            reference.
+        by_examples: Whether the variants differ in `train_examples`: the report draws along it and says whether more
+            data would help.
+        target: Of the primary metric on the validation split; epochs and seconds until it is reached are compared too.
+        timed: Whether seconds are part of the answer: the runs then have the machine for themselves, one at a time.
+    """
+
+    question: str
+    variants: Mapping[str, Config]
+    comparisons: tuple[tuple[str, str], ...] = ()
+    by_examples: bool = False
+    target: float | None = None
+    timed: bool = False
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """What is tested."""
+        first, *others = self.variants
+        return self.comparisons or tuple((other, first) for other in others)
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both included; whole ones where the field is of type int."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where to look for a better configuration.
+
+    Attributes:
+        base: What stays as it is.
+        space: What to try for some of its fields: a range, or a tuple of values.
+    """
+
+    base: Config
+    space: Mapping[str, Range | tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -188,6 +256,8 @@ class Task:
         latency_bound_ms: What the 95th percentile of a request with one item may take, over HTTP on the machine that
             promotes. A slower candidate is not promoted.
         fit: Trains a compiled model, see `tasks.training.fit`, the default.
+        studies: Questions about the models, by name.
+        search: The space that `study=search` looks through; None where there is none.
     """
 
     name: str
@@ -202,6 +272,8 @@ class Task:
     presentation: Presentation
     latency_bound_ms: float = 100.0
     fit: Callable[..., None] = field(default=lazily("tasks.training:fit"))
+    studies: Mapping[str, Study] = field(default_factory=dict)
+    search: Search | None = None
 
     @property
     def default_model(self) -> str:

@@ -61,7 +61,7 @@ def test_what_produced_the_run_is_recorded(trained_store: MlflowClient, run: Run
     assert tags["git.dirty"] in ("true", "false", "unknown")
     assert ("git.diff" in files(trained_store, run, "code")) == (tags["git.dirty"] == "true")
     environment = json.loads(mlflow.artifacts.load_text(f"{run.info.artifact_uri}/code/environment.json"))
-    assert environment["packages"]["mlflow"] == mlflow.__version__
+    assert environment["libraries"]["mlflow"] == mlflow.__version__
     assert run.inputs is not None
     assert {entry.dataset.name for entry in run.inputs.dataset_inputs} == {"digits-train", "digits-validation"}
 

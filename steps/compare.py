@@ -1,0 +1,277 @@
+"""Run a study: train every variant with several seeds, compare them, and say what can be said."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import logging
+import time
+from collections.abc import Mapping, Sequence
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag
+
+from registry.candidates import WEIGHTS_TAG
+from steps import cli, runs, search
+from steps.fingerprint import Fingerprint, changes_since, equal_run, fingerprint
+from steps.train import VARIANT_TAG, Part, run_name
+from steps.workers import Done, Job, at_once, run_all, train_job
+from studies.outcome import Outcome, Repeat
+from studies.report import Report
+from studies.search_report import SearchReport
+from tasks.contract import Study, Task, UserError, get_task, unknown
+
+logger = logging.getLogger(__name__)
+
+ALL = "all"
+SEARCH = "search"
+REUSED_TAG = "reused_run"  # of a child: the run that it repeats without training
+STUDY_TAG = "study"
+CURVES = ("train_", "val_", "epoch_seconds")
+MOST_METRICS = 1_000  # that a tracking server accepts at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How a study is run.
+
+    Attributes:
+        repeats: Seeds 1 to this are trained with.
+        force: Whether to train what was trained before.
+        jobs: Train runs at once; 0 for what suits the machine.
+        trials: Of a search, over all processes that take part in it.
+    """
+
+    repeats: int = 3
+    force: bool = False
+    jobs: int = 0
+    trials: int = 20
+
+    def __post_init__(self) -> None:
+        for name, least in (("repeats", 1), ("jobs", 0), ("trials", 1)):
+            if (value := getattr(self, name)) < least:
+                raise UserError(f"{name} must be at least {least}, received {value}.")
+
+
+def compare(task: Task, name: str, options: Options) -> list[Outcome]:
+    """Runs a study of the task, all of them, or a search.
+
+    Raises:
+        UserError: There is no such study.
+        cli.StepError: Some runs failed; everything else was done and reported.
+    """
+    names = [*task.studies, ALL, *([SEARCH] if task.search else [])]
+    if name not in names:
+        raise UserError(unknown(f"study of {task.name}", name, names))
+    client = runs.connect()
+    if name == SEARCH:
+        run_search(client, task, options)
+        return []
+    if name == ALL:
+        note = f"All studies of **{task.name}**: {', '.join(task.studies)}."
+        with runs.step_run(client, task, "compare", "all studies", note):
+            outcomes = [run_study(client, task, study, options) for study in task.studies]
+    else:
+        outcomes = [run_study(client, task, name, options)]
+    if failures := [f"{o.name}: {f.variant}, seed {f.seed}: {f.failure}" for o in outcomes for f in o.failures]:
+        raise cli.StepError(f"{len(failures)} of the runs failed. {'; '.join(failures)}")
+    return outcomes
+
+
+def run_study(client: MlflowClient, task: Task, name: str, options: Options) -> Outcome:
+    """One study under a run of its own, with its report."""
+    study = task.studies[name]
+    title = f"{name}, {options.repeats} repeats"
+    note = f"**{study.question}** {len(study.variants)} variants of **{task.name}**, {options.repeats} seeds each."
+    with runs.step_run(client, task, "compare", title, note) as run:
+        started = time.perf_counter()
+        mlflow.set_tag(STUDY_TAG, name)
+        mlflow.log_params({"study": name, "study.repeats": options.repeats, "study.variants": len(study.variants)})
+        runs.log_code_and_environment()
+        print(f"\n{name} · run {run.info.run_id}\n{study.question}", flush=True)
+        jobs = jobs_of(task, study, run, options.repeats)
+        known = {} if options.force else reuse(client, task, run, jobs)
+        failures = train_missing([job for job in jobs if job not in known], study, options)
+        outcome = Outcome(task.name, name, study, task.primary, collect(client, run, jobs, failures))
+        log_report(Report(outcome, run.info.run_id, reused=len(known)))
+        mlflow.log_metric("study_seconds", time.perf_counter() - started)
+        print_outcome(outcome)
+    return outcome
+
+
+def run_search(client: MlflowClient, task: Task, options: Options) -> search.Found:
+    """Takes part in the task's search until it has all its trials."""
+    assert task.search is not None
+    whole = search.open_search(client, task, task.search)
+    study_id = whole.info.run_id
+    title = whole.info.run_name
+    link = f"[{title}](#/experiments/{whole.info.experiment_id}/runs/{study_id})"
+    note = f"Takes part in the {link} of **{task.name}** until it has {options.trials} trials."
+    with runs.step_run(client, task, "compare", f"part of {title}", note):
+        mlflow.log_params({"search.run": study_id, "search.trials": options.trials})
+        processes = options.jobs or at_once(options.trials)
+        print(f"\n{title} · run {study_id}\nup to {options.trials} trials, {processes} at once", flush=True)
+        worker = search.Worker(task.name, study_id, options.trials)
+        with contextlib.closing(run_all(search.take_part, [worker] * processes, processes)) as ended:
+            mlflow.log_metric("search_trials", sum(ended))
+        found = search.best(client, task, study_id)
+        report = SearchReport(task.name, task.primary, search.trials_of(client, task, study_id), found.run_id)
+        client.log_figure(study_id, report.figure(), "figures/trials.png")
+        client.set_tag(study_id, runs.NOTE, report.markdown())
+        client.set_terminated(study_id)
+        runs.describe(f"{note}\n\n{report.sentence()}")
+        print(f"- {report.sentence()}\n- {report.advice()}", flush=True)
+    return found
+
+
+def jobs_of(task: Task, study: Study, parent: Run, repeats: int) -> list[Job]:
+    """Every variant with every seed; all variants with the first seed first, so that what is there when a study is
+    interrupted can be compared."""
+    return [
+        Job(task.name, dataclasses.replace(config, seed=seed), Part(parent.info.run_id, variant))
+        for seed in range(1, repeats + 1)
+        for variant, config in study.variants.items()
+    ]
+
+
+def reuse(client: MlflowClient, task: Task, parent: Run, jobs: Sequence[Job]) -> dict[Job, str]:
+    """Takes over finished runs that would come out the same, and says for every other one of the same configuration
+    what has changed. Gives the ids of the new children."""
+    data = {split: task.load(split).digest for split in ("train", "validation")}
+    experiment = parent.info.experiment_id
+    known = {}
+    for job in jobs:
+        wanted = fingerprint(task, job.config, data)
+        name = run_name(job.config, job.part)
+        if same := equal_run(client, experiment, wanted):
+            known[job] = adopt(client, same, job, wanted)
+        elif changed := changes_since(client, experiment, wanted):
+            print(f"{name}: trained again, since run {changed[0]} there changed: {', '.join(changed[1])}")
+    if known:
+        print(
+            f"{len(known)} of {len(jobs)} reused: finished runs of the same code, configuration, data, seed and "
+            "library versions (-P force=true trains them again)"
+        )
+    return known
+
+
+def adopt(client: MlflowClient, same: Run, job: Job, wanted: Fingerprint) -> str:
+    """A child of the study that repeats a run without training: its parameters, metrics and curves."""
+    link = f"#/experiments/{same.info.experiment_id}/runs/{same.info.run_id}"
+    note = (
+        f"Not trained: [{same.info.run_id}]({link}) has the same code, configuration, data, seed and library versions."
+    )
+    name = run_name(job.config, job.part)
+    tags = {"mlflow.parentRunId": job.part.parent, "mlflow.runName": name, "task": job.task, "step": "train"}
+    tags |= {VARIANT_TAG: job.part.variant, REUSED_TAG: same.info.run_id, runs.NOTE: note}
+    child = client.create_run(same.info.experiment_id, start_time=same.info.start_time, tags=tags)
+    metrics = [
+        Metric(key, point.value, point.timestamp, point.step)
+        for key in same.data.metrics
+        if not key.startswith("system/")
+        for point in client.get_metric_history(same.info.run_id, key)
+    ]
+    params = [Param(key, value) for key, value in same.data.params.items()]
+    client.log_batch(child.info.run_id, params=params, tags=[RunTag(WEIGHTS_TAG, same.data.tags[WEIGHTS_TAG])])
+    for first in range(0, len(metrics), MOST_METRICS):
+        client.log_batch(child.info.run_id, metrics=metrics[first : first + MOST_METRICS])
+    client.set_terminated(child.info.run_id, end_time=same.info.end_time)
+    return str(child.info.run_id)
+
+
+def train_missing(jobs: Sequence[Job], study: Study, options: Options) -> dict[Job, str]:
+    """Trains what is not there yet, and tells how it goes. Gives the reasons of those that failed."""
+    failures: dict[Job, str] = {}
+    if not jobs:
+        return failures
+    processes = 1 if study.timed else options.jobs or at_once(len(jobs))
+    print(f"{len(jobs)} to train, {processes} at once")
+    started = time.perf_counter()
+    with contextlib.closing(run_all(train_job, jobs, processes)) as ended:
+        for count, done in enumerate(ended, 1):
+            if done.failure:
+                failures[done.job] = done.failure
+            left = (time.perf_counter() - started) / count * (len(jobs) - count)
+            remaining = f", about {_span(left)} left" if left else ""
+            print(f"[{count}/{len(jobs)}] {_line(done)}{remaining}", flush=True)
+    return failures
+
+
+def collect(client: MlflowClient, parent: Run, jobs: Sequence[Job], failures: Mapping[Job, str]) -> list[Repeat]:
+    """What the study's runs found, in the order of variants and seeds."""
+    children: dict[tuple[str, str], Run] = {}
+    token = None
+    while True:
+        page = client.search_runs(
+            [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'", page_token=token
+        )
+        for child in page:
+            children[child.data.tags[VARIANT_TAG], child.data.params["config.seed"]] = child
+        if not (token := page.token):
+            break
+    found = []
+    for job in jobs:
+        variant, seed = job.part.variant, job.config.seed
+        run = children.get((variant, str(seed)))
+        if (reason := failures.get(job)) or run is None:
+            found.append(Repeat(variant, seed, run.info.run_id if run else "", {}, {}, reason or "it left no run"))
+            continue
+        curves = {key: _curve(client, run.info.run_id, key) for key in run.data.metrics if key.startswith(CURVES)}
+        metrics = run.data.metrics | {"train_examples": float(run.data.params["data.train_examples"])}
+        found.append(Repeat(variant, seed, run.info.run_id, metrics, curves))
+    order = list(dict.fromkeys(job.part.variant for job in jobs))
+    return sorted(found, key=lambda repeat: (order.index(repeat.variant), repeat.seed))
+
+
+def log_report(report: Report) -> None:
+    """The page, its figures, its figures in numbers, and the description of the study's run."""
+    mlflow.log_text(report.html(), "report.html")
+    mlflow.log_dict(report.numbers(), "report.json")
+    for name, figure in report.figures():
+        mlflow.log_figure(figure, f"figures/{name}.png")
+    for name, value in report.metrics().items():
+        mlflow.log_metric(name, value)
+    runs.describe(report.markdown())
+
+
+def print_outcome(outcome: Outcome) -> None:
+    for sentence in Report(outcome, "").sentences():
+        print(f"- {sentence}", flush=True)
+
+
+def _curve(client: MlflowClient, run_id: str, key: str) -> list[float]:
+    """One value an epoch; the last epoch's may have been measured once more at the end."""
+    points: dict[int, float] = {}
+    for point in client.get_metric_history(run_id, key):
+        points.setdefault(point.step, point.value)
+    return [points[step] for step in sorted(points)]
+
+
+def _line(done: Done) -> str:
+    name = run_name(done.job.config, done.job.part)
+    return f"{name}: failed: {done.failure}" if done.failure else f"{name}: {_span(done.seconds)}"
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def run(arguments: argparse.Namespace) -> None:
+    options = Options(arguments.repeats, arguments.force, arguments.jobs, arguments.trials)
+    compare(get_task(arguments.task), arguments.study, options)
+
+
+def parser() -> cli.Parser:
+    result = cli.parser(__doc__)
+    result.add_argument("--study", default="optimizers", help='one of the task\'s studies, "all" or "search"')
+    result.add_argument("--repeats", type=cli.whole_number, default=3, help="seeds a variant")
+    result.add_argument("--force", type=cli.truth, default=False, help="train also what was trained before")
+    result.add_argument("--jobs", type=cli.whole_number, default=0, help="runs at once; 0: what suits the machine")
+    result.add_argument("--trials", type=cli.whole_number, default=20, help="of a search, over all who take part in it")
+    return result
+
+
+if __name__ == "__main__":
+    cli.main(parser(), run)

@@ -1,0 +1,164 @@
+"""Work in processes of their own, several at once where the machine has the cores."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import TypeVar
+
+import psutil
+
+from steps import cli
+from steps.train import Part, train
+from tasks.contract import Config, UserError, get_task
+
+logger = logging.getLogger(__name__)
+
+BYTES_EACH = 1.5e9  # of memory, for TensorFlow and a small network with its data
+GRACE_SECONDS = 10
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One train run to do.
+
+    Attributes:
+        task: Name of the task.
+        config: What to train.
+        part: The study it belongs to.
+    """
+
+    task: str
+    config: Config
+    part: Part
+
+
+@dataclass(frozen=True)
+class Done:
+    """One train run that ended.
+
+    Attributes:
+        job: What it was.
+        run_id: Of its run, empty where it failed.
+        seconds: What it took, without starting the process.
+        failure: The reason in one line, empty where it did not fail.
+    """
+
+    job: Job
+    run_id: str
+    seconds: float
+    failure: str
+
+
+def at_once(jobs: int) -> int:
+    """How many of so many train runs to do at once: one a core, as far as the memory reaches. Small networks leave a
+    second core idle most of the time. A GPU is one machine, whose memory TensorFlow takes as a whole."""
+    if _has_gpu():
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(jobs, cores, int(psutil.virtual_memory().available / BYTES_EACH)))
+
+
+def run_all(work: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Generator[Result]:
+    """Works on all items in new processes, and gives each result as it is there. The cores are divided among them.
+
+    Args:
+        work: A function of a module.
+        items: Begun in this order.
+        processes: How many at once.
+
+    Raises:
+        cli.StepError: A process was killed, by the system for want of memory most likely.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    pool = ProcessPoolExecutor(
+        processes,
+        mp_context=multiprocessing.get_context("spawn"),  # TensorFlow does not survive a fork
+        initializer=_start,
+        initargs=(max(1, cores // processes),),
+    )
+    try:
+        for future in as_completed([pool.submit(work, item) for item in items]):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise cli.StepError(
+            "A training process was killed; was there too little memory? Run the same command again: what has finished "
+            "is kept. With -P jobs=1 less runs at once."
+        ) from error
+    except BaseException:  # this process is to end, and the runs in hand with it
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
+            process.join(GRACE_SECONDS)
+        raise
+    pool.shutdown()
+
+
+def train_job(job: Job) -> Done:
+    """One train run; whatever goes wrong in it is its result."""
+    started = time.perf_counter()
+    run_id = failure = ""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to stop, the run ends as KILLED
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # the study has its own lines
+            run_id = train(get_task(job.task), job.config, part=job.part).run_id
+    except UserError as error:
+        failure = " ".join(str(error).split())
+    except Exception as error:  # ours; the other runs of the study are not to blame
+        logger.exception("%s failed.", job.part.variant)
+        failure = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return Done(job, run_id, time.perf_counter() - started, failure)
+
+
+def _has_gpu() -> bool:
+    return any(os.path.exists(f"/dev/{name}") for name in ("nvidia0", "kfd"))  # noqa: PTH110
+
+
+def _start(threads: int) -> None:
+    """Prepares a new process, before anything heavy is imported."""
+    for name in THREADS:
+        os.environ[name] = str(threads)
+    cli.quieten()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one tells the others
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    with _nothing_on_stderr():  # TensorFlow greets there before it can be told not to
+        import keras  # noqa: F401
+
+
+@contextlib.contextmanager
+def _nothing_on_stderr() -> Iterator[None]:
+    """What native code writes there is not seen; exceptions are."""
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _end_with_parent() -> None:
+    """When whoever wants the result is gone, however it went, there is no use in going on."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    multiprocessing.connection.wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
+    os._exit(1)
