@@ -71,12 +71,15 @@ def configured(arguments: argparse.Namespace) -> tuple[Task, Config]:
     return task, task.configure(arguments.model, overrides(arguments.overrides), **values)
 
 
-def quieten() -> None:
-    """Leaves of what libraries have to say what a person can use."""
+def set_up_logging() -> None:
+    """All of what we have to say, and of what libraries have to say what a person can use."""
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    for room in ("__main__", "steps", "registry", "serving", "tasks"):
+        logging.getLogger(room).setLevel(logging.INFO)
     for library in ("mlflow.store.db", "mlflow.models.signature", "mlflow.types.type_hints", "mlflow.system_metrics"):
         logging.getLogger(library).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message="In the future `np.object`")  # Keras's ONNX export
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one for every small file
 
 
 def overrides(text: str) -> dict[str, str]:
@@ -96,9 +99,7 @@ def truth(text: str) -> bool:
 
 def main(target: Parser, run: Callable[[argparse.Namespace], Any], argv: Sequence[str] | None = None) -> NoReturn:
     """Parses, runs the step and leaves with its exit code."""
-    quieten()
-    for room in ("__main__", "steps", "registry", "serving", "tasks"):
-        logging.getLogger(room).setLevel(logging.INFO)
+    set_up_logging()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to stop, tidy up as after Ctrl-C
     try:
         run(target.parse_args(argv))

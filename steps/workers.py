@@ -92,7 +92,7 @@ def run_all(work: Callable[[Item], Result], items: Sequence[Item], processes: in
         initargs=(max(1, cores // processes),),
     )
     try:
-        for future in as_completed([pool.submit(work, item) for item in items]):
+        for future in as_completed([pool.submit(_call, work, item) for item in items]):
             yield future.result()
     except BrokenProcessPool as error:
         raise cli.StepError(
@@ -101,9 +101,7 @@ def run_all(work: Callable[[Item], Result], items: Sequence[Item], processes: in
         ) from error
     except BaseException:  # this process is to end, and the runs in hand with it
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.terminate()
-            process.join(GRACE_SECONDS)
+        _end(multiprocessing.active_children())
         raise
     pool.shutdown()
 
@@ -112,7 +110,6 @@ def train_job(job: Job) -> Done:
     """One train run; whatever goes wrong in it is its result."""
     started = time.perf_counter()
     run_id = failure = ""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to stop, the run ends as KILLED
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # the study has its own lines
             run_id = train(get_task(job.task), job.config, part=job.part).run_id
@@ -121,9 +118,28 @@ def train_job(job: Job) -> Done:
     except Exception as error:  # ours; the other runs of the study are not to blame
         logger.exception("%s failed.", job.part.variant)
         failure = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return Done(job, run_id, time.perf_counter() - started, failure)
+
+
+def _call(work: Callable[[Item], Result], item: Item) -> Result:
+    """Asked to stop, `work` hears of it as of Ctrl-C, tidies up, and the process ends."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return work(item)
+    except KeyboardInterrupt:
+        os._exit(130)  # the pool would go on with the next item
     finally:
         signal.signal(signal.SIGTERM, before)
-    return Done(job, run_id, time.perf_counter() - started, failure)
+
+
+def _end(processes: Sequence[multiprocessing.process.BaseProcess]) -> None:
+    """Ends them, by force where asking does not help."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + GRACE_SECONDS
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+        process.kill()
 
 
 def _has_gpu() -> bool:
@@ -134,7 +150,7 @@ def _start(threads: int) -> None:
     """Prepares a new process, before anything heavy is imported."""
     for name in THREADS:
         os.environ[name] = str(threads)
-    cli.quieten()
+    cli.set_up_logging()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one tells the others
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with _nothing_on_stderr():  # TensorFlow greets there before it can be told not to

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -40,18 +41,18 @@ class SearchReport:
 
     def sentence(self) -> str:
         best = self.completed()[0]
-        count = {name: sum(t.state.name == name for t in self.trials) for name in ("COMPLETE", "PRUNED", "FAIL")}
+        states = Counter(trial.state.name for trial in self.trials)
+        ends = f"{states['COMPLETE']} completed, {states['PRUNED']} stopped early, {states['FAIL']} failed"
+        value = f"val_{self.primary.name} {best.value:.4f}"
         return (
-            f"Best of {len(self.trials)} trials ({count['COMPLETE']} completed, {count['PRUNED']} stopped early, "
-            f"{count['FAIL']} failed): val_{self.primary.name} {best.value:.4f} with {_settings(best.params)}. Being the "
-            "best of many on the validation split flatters it."
+            f"Best of {len(self.trials)} trials ({ends}): {value} with {_settings(best.params)}. "
+            "Being the best of many on the validation split flatters it."
         )
 
     def advice(self) -> str:
         """What to do with it."""
-        return (
-            f"Score it on the test split: mlflow run . -e evaluate -P task={self.task} -P model_uri=runs:/{self.run_id}"
-        )
+        step = f"mlflow run . -e evaluate -P task={self.task} -P model_uri=runs:/{self.run_id}"
+        return f"Scored on the test split it is a candidate for promotion: {step}"
 
     def markdown(self) -> str:
         """The description of the search's run."""

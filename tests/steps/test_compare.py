@@ -6,9 +6,11 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -258,6 +260,7 @@ def test_a_mistake_is_told_in_one_line(
     assert capsys.readouterr().err.startswith(message)
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_and_run_again_it_trains_only_what_is_missing(
     store: MlflowClient, step: Step, tmp_path: Path, empty_database: Path
 ) -> None:
@@ -289,6 +292,29 @@ def test_killed_in_the_middle_and_run_again_it_trains_only_what_is_missing(
     assert "reused" not in whole.stdout
     mlflow.set_tracking_uri(f"sqlite:///{other}")
     assert numbers(parent_of(MlflowClient())) == continued
+
+
+@pytest.mark.slow
+def test_interrupted_it_ends_with_all_its_processes_and_says_so_in_the_runs(
+    store: MlflowClient, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "steps.compare", "--task", "digits", "--study", "models", "--repeats", "20"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    study = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 100
+    while not finished(store) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    family = psutil.Process(study.pid).children(recursive=True)
+    study.send_signal(signal.SIGINT)
+    _, errors = study.communicate(timeout=30)
+    assert study.returncode == 130
+    assert errors.splitlines()[-1] == "Interrupted."
+    assert psutil.wait_procs(family, timeout=10)[1] == []
+    parent = parent_of(store)
+    assert parent.info.status == "KILLED"
+    states = Counter(child.info.status for child in children_of(store, parent))
+    assert set(states) == {"FINISHED", "KILLED"}
+    assert states["KILLED"] <= 2
 
 
 def finished(client: MlflowClient) -> list[Run]:
