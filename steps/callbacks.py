@@ -39,6 +39,9 @@ class EpochLogger(keras.callbacks.Callback):
                 f"Training diverged: the loss of epoch {epoch + 1} is {logs['loss']}. Try a lower learning_rate."
             )
         values = {name if name.startswith("val_") else f"train_{name}": float(value) for name, value in logs.items()}
+        # Keras adds the regularizers' penalty to both losses. On the validation split it is left out, so that models
+        # with and without can be compared; the weights have not changed since.
+        values["val_loss"] -= float(sum(self.model.losses))
         mlflow.log_metrics(values | {"epoch_seconds": time.perf_counter() - self._started}, step=epoch + 1)
         if self._watch:
             self._watch(epoch + 1, values)

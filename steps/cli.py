@@ -76,7 +76,13 @@ def set_up_logging() -> None:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     for room in ("__main__", "steps", "registry", "serving", "tasks"):
         logging.getLogger(room).setLevel(logging.INFO)
-    for library in ("mlflow.store.db", "mlflow.models.signature", "mlflow.types.type_hints", "mlflow.system_metrics"):
+    for library in (
+        "mlflow.store.db",
+        "mlflow.models.signature",
+        "mlflow.types.type_hints",
+        "mlflow.system_metrics",
+        "tensorflow",
+    ):
         logging.getLogger(library).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message="In the future `np.object`")  # Keras's ONNX export
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one for every small file

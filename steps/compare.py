@@ -15,8 +15,8 @@ from mlflow.entities import Metric, Param, Run, RunTag
 
 from registry.candidates import WEIGHTS_TAG
 from steps import cli, runs, search
-from steps.fingerprint import Fingerprint, changes_since, equal_run, fingerprint
-from steps.train import VARIANT_TAG, Part, run_name
+from steps.fingerprint import changes_since, equal_run, fingerprint
+from steps.train import MAX_METRICS_A_BATCH, VARIANT_TAG, Part, run_name
 from steps.workers import Done, Job, at_once, run_all, train_job
 from studies.outcome import Outcome, Repeat
 from studies.report import Report
@@ -30,7 +30,6 @@ SEARCH = "search"
 REUSED_TAG = "reused_run"  # of a child: the run that it repeats without training
 STUDY_TAG = "study"
 CURVES = ("train_", "val_", "epoch_seconds")
-MOST_METRICS = 1_000  # that a tracking server accepts at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +129,7 @@ def jobs_of(task: Task, study: Study, parent: Run, repeats: int) -> list[Job]:
     """Every variant with every seed; all variants with the first seed first, so that what is there when a study is
     interrupted can be compared."""
     return [
-        Job(task.name, dataclasses.replace(config, seed=seed), Part(parent.info.run_id, variant))
+        Job(task.name, dataclasses.replace(config, seed=seed), Part(parent.info.run_id, variant, study.timed))
         for seed in range(1, repeats + 1)
         for variant, config in study.variants.items()
     ]
@@ -145,9 +144,9 @@ def reuse(client: MlflowClient, task: Task, parent: Run, jobs: Sequence[Job]) ->
     for job in jobs:
         wanted = fingerprint(task, job.config, data)
         name = run_name(job.config, job.part)
-        if same := equal_run(client, experiment, wanted):
-            known[job] = adopt(client, same, job, wanted)
-        elif changed := changes_since(client, experiment, wanted):
+        if same := equal_run(client, experiment, wanted, job.part.timing):
+            known[job] = adopt(client, same, job)
+        elif changed := changes_since(client, experiment, wanted, {"mlflow.runName": name, "task": task.name}):
             print(f"{name}: trained again, since run {changed[0]} there changed: {', '.join(changed[1])}")
     if known:
         print(
@@ -157,7 +156,7 @@ def reuse(client: MlflowClient, task: Task, parent: Run, jobs: Sequence[Job]) ->
     return known
 
 
-def adopt(client: MlflowClient, same: Run, job: Job, wanted: Fingerprint) -> str:
+def adopt(client: MlflowClient, same: Run, job: Job) -> str:
     """A child of the study that repeats a run without training: its parameters, metrics and curves."""
     link = f"#/experiments/{same.info.experiment_id}/runs/{same.info.run_id}"
     note = (
@@ -175,8 +174,8 @@ def adopt(client: MlflowClient, same: Run, job: Job, wanted: Fingerprint) -> str
     ]
     params = [Param(key, value) for key, value in same.data.params.items()]
     client.log_batch(child.info.run_id, params=params, tags=[RunTag(WEIGHTS_TAG, same.data.tags[WEIGHTS_TAG])])
-    for first in range(0, len(metrics), MOST_METRICS):
-        client.log_batch(child.info.run_id, metrics=metrics[first : first + MOST_METRICS])
+    for first in range(0, len(metrics), MAX_METRICS_A_BATCH):
+        client.log_batch(child.info.run_id, metrics=metrics[first : first + MAX_METRICS_A_BATCH])
     client.set_terminated(child.info.run_id, end_time=same.info.end_time)
     return str(child.info.run_id)
 
@@ -267,7 +266,7 @@ def parser() -> cli.Parser:
     result = cli.parser(__doc__)
     result.add_argument("--study", default="optimizers", help='one of the task\'s studies, "all" or "search"')
     result.add_argument("--repeats", type=cli.whole_number, default=3, help="seeds a variant")
-    result.add_argument("--force", type=cli.truth, default=False, help="train also what was trained before")
+    result.add_argument("--force", type=cli.truth, default="false", help="train also what was trained before")
     result.add_argument("--jobs", type=cli.whole_number, default=0, help="runs at once; 0: what suits the machine")
     result.add_argument("--trials", type=cli.whole_number, default=20, help="of a search, over all who take part in it")
     return result

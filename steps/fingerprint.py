@@ -1,11 +1,14 @@
-"""What decides a train run: code, configuration, data, library versions. Where all are equal, so is the result."""
+"""What decides a train run: code, configuration, data, library versions. Where all are equal, so is the result, up to
+the order in which another number of threads, or another kind of processor, adds numbers."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,10 +74,9 @@ def fingerprint(task: Task, config: Config, data: Mapping[str, str], root: Path 
         data: Digests of the splits `train` and `validation`, whole.
         root: The project's folder.
     """
-    code = {file.relative_to(root).as_posix(): _file_digest(file) for file in sorted(set(_code(task, root)))}
     # As JSON gives it back: what is compared has been stored.
     values = json.loads(json.dumps(dataclasses.asdict(config)))
-    return Fingerprint(code, values, dict(data), runs.libraries())
+    return Fingerprint(_code_digests(task.name, root), values, dict(data), runs.libraries())
 
 
 def log_fingerprint(found: Fingerprint) -> None:
@@ -83,34 +85,47 @@ def log_fingerprint(found: Fingerprint) -> None:
     mlflow.set_tags({TAG: found.digest, CONFIG_TAG: found.config_digest})
 
 
-def equal_run(client: MlflowClient, experiment_id: str, wanted: Fingerprint) -> Run | None:
-    """The newest finished run in which everything was the same."""
-    return _newest(client, experiment_id, f"tags.`{TAG}` = '{wanted.digest}'")
+def equal_run(
+    client: MlflowClient, experiment_id: str, wanted: Fingerprint, tags: Mapping[str, str] | None = None
+) -> Run | None:
+    """The newest finished run in which everything was the same, and that has these tags."""
+    return _newest(client, experiment_id, {TAG: wanted.digest} | dict(tags or {}))
 
 
-def changes_since(client: MlflowClient, experiment_id: str, wanted: Fingerprint) -> tuple[str, list[str]] | None:
-    """The newest finished run of the same configuration, and what has changed since; None where there is none."""
-    run = _newest(client, experiment_id, f"tags.`{CONFIG_TAG}` = '{wanted.config_digest}'")
+def changes_since(
+    client: MlflowClient, experiment_id: str, wanted: Fingerprint, tags: Mapping[str, str]
+) -> tuple[str, list[str]] | None:
+    """The id of the newest finished run of the same configuration, or, where there is none, of the newest with these
+    tags, and what is not as it was then. None where there is neither."""
+    run = _newest(client, experiment_id, {CONFIG_TAG: wanted.config_digest}) or _newest(client, experiment_id, tags)
     if run is None:
         return None
-    before = json.loads(Path(client.download_artifacts(run.info.run_id, FILE)).read_text())
-    return run.info.run_id, wanted.changes(Fingerprint(**before))
+    with tempfile.TemporaryDirectory() as folder:
+        before = json.loads(Path(client.download_artifacts(run.info.run_id, FILE, folder)).read_text())
+    changes = wanted.changes(Fingerprint(**before))
+    return (run.info.run_id, changes) if changes else None
 
 
-def _newest(client: MlflowClient, experiment_id: str, condition: str) -> Run | None:
+def _newest(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -> Run | None:
+    conditions = [f"tags.`{name}` = {_quoted(value)}" for name, value in tags.items()]
     found = client.search_runs(
         [experiment_id],
-        f"{condition} and attributes.status = 'FINISHED'",
+        " and ".join([*conditions, f"tags.`{TAG}` != ''", "attributes.status = 'FINISHED'"]),
         order_by=["attributes.start_time DESC"],
         max_results=1,
     )
     return found[0] if found else None
 
 
-def _code(task: Task, root: Path) -> Iterator[Path]:
-    for pattern in SHARED_CODE:
-        yield from root.glob(pattern)
-    yield from (file for file in (root / "tasks" / task.name).rglob("*.py") if file.name != DECLARATIONS)
+def _quoted(value: str) -> str:
+    return f'"{value}"' if "'" in value else f"'{value}'"
+
+
+@functools.cache  # files that are edited later are not what this process runs
+def _code_digests(task: str, root: Path) -> dict[str, str]:
+    own = (file for file in (root / "tasks" / task).rglob("*.py") if file.name != DECLARATIONS)
+    files = {file for pattern in SHARED_CODE for file in root.glob(pattern)}.union(own)
+    return {file.relative_to(root).as_posix(): _file_digest(file) for file in sorted(files)}
 
 
 def _differing(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ import logging
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -79,6 +79,7 @@ def step_run(
     name: str,
     note: str,
     parent: str | None = None,
+    more_tags: Mapping[str, str] | None = None,
     log_system_metrics: bool = False,
 ) -> Iterator[Run]:
     """The run of a step. It ends FINISHED, FAILED with the reason in its description, or KILLED.
@@ -94,12 +95,13 @@ def step_run(
         name: What people will know the run by.
         note: Description in Markdown, replaced by whatever the step sets as `NOTE` later.
         parent: Id of the run that it is a child of, where that is another process's; one of this process is found.
+        more_tags: Further tags of the run.
         log_system_metrics: Whether CPU, memory and disk use are sampled.
     """
     experiment = experiment_of(client, task)
     launched = None if mlflow.active_run() else os.environ.pop("MLFLOW_RUN_ID", None)
     attach = launched if launched and _found(client.get_run, launched).info.experiment_id == experiment else None
-    tags = {"task": task.name, "step": step, NOTE: note}
+    tags = {"task": task.name, "step": step, NOTE: note} | dict(more_tags or {})
     mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)  # type: ignore[no-untyped-call]
     with mlflow.start_run(
         run_id=attach,
@@ -108,8 +110,10 @@ def step_run(
         nested=mlflow.active_run() is not None,
         parent_run_id=parent,
         log_system_metrics=log_system_metrics,
+        tags=tags,
     ) as run:
-        mlflow.set_tags(tags | ({"mlflow.runName": name} if attach else {}))
+        if attach:
+            mlflow.set_tag("mlflow.runName", name)
         if launched and not attach:
             _point_to(client, launched, run, task, name)
         try:
@@ -149,8 +153,12 @@ def log_code_and_environment() -> None:
 
 
 def libraries() -> dict[str, str]:
-    """Versions of Python and of what decides how a model turns out."""
-    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
+    """Versions of Python and of what decides how a model turns out, and which of them Keras computes with."""
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    found = {name: version(name) for name in PACKAGES}
+    if backend not in found:
+        found[backend] = version(backend)
+    return {"python": platform.python_version(), "backend": backend} | found
 
 
 def commit() -> str:

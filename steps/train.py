@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import logging
+import platform
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "config.json"
-VARIANT_TAG = "variant"  # of a study's train run
+# Of a study's train run.
+VARIANT_TAG = "variant"
+TIMED_TAG = "timed_on"  # the machine that it had for itself
 MAX_METRICS_A_BATCH = 1_000  # what a tracking server accepts at once
 MAX_DATASET_DIGEST = 36  # what MLflow keeps of a dataset's digest; the whole one is a parameter
 
@@ -62,10 +65,22 @@ class Part:
     Attributes:
         parent: Id of the study's run.
         variant: Name of the variant.
+        timed: Whether it has the machine for itself, and its seconds can be compared.
     """
 
     parent: str
     variant: str
+    timed: bool = False
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Of the run."""
+        return {VARIANT_TAG: self.variant} | self.timing
+
+    @property
+    def timing(self) -> dict[str, str]:
+        """The tag of a run whose seconds can be compared with this one's; none where seconds do not matter."""
+        return {TIMED_TAG: platform.node()} if self.timed else {}
 
 
 def train(
@@ -90,12 +105,10 @@ def train(
     client = runs.connect()
     name = run_name(config, part)
     note = f"Trains the `{config.model}` model of **{task.name}**. {task.summary}"
-    parent = part.parent if part else None
-    with runs.step_run(client, task, "train", name, note, parent, log_system_metrics=True) as run:
+    parent, tags = (part.parent, part.tags) if part else (None, {})
+    with runs.step_run(client, task, "train", name, note, parent, tags, log_system_metrics=True) as run:
         mlflow.log_params({f"config.{key}": value for key, value in dataclasses.asdict(config).items()})
         mlflow.log_dict(dataclasses.asdict(config), CONFIG_FILE)
-        if part:
-            mlflow.set_tag(VARIANT_TAG, part.variant)
         runs.log_code_and_environment()
         train_split, validation = task.load("train"), task.load("validation")
         if interrupted is None:  # one that was continued may have begun with other code
@@ -103,7 +116,8 @@ def train(
         if config.train_examples:
             train_split = train_split.subset(config.train_examples, config.seed)
         log_data(task, train=train_split, validation=validation)
-        model = fit(client, task, config, train_split, validation, interrupted, watch)
+        # A study's run that stops is trained anew, so it needs no checkpoints.
+        model = fit(client, task, config, train_split, validation, interrupted, watch, checkpoints=part is None)
         with tempfile.TemporaryDirectory() as folder:
             packaged = package(task, model, validation, Path(folder))
             metrics = {f"val_{key}": value for key, value in task.metrics(validation.targets, packaged.outputs).items()}
@@ -141,12 +155,14 @@ def fit(
     validation: Split,
     interrupted: Interrupted | None,
     watch: Watch | None,
+    checkpoints: bool,
 ) -> Any:
     """The trained Keras model, every epoch logged."""
     import keras  # takes seconds; a mistake in the arguments was told before
 
     from steps.callbacks import Checkpointer, EpochLogger
 
+    keras.utils.clear_session()  # of what a run before in this process has left
     keras.utils.set_random_seed(config.seed)
     if interrupted:
         _check_same_data(interrupted, train_split, validation)
@@ -156,7 +172,7 @@ def fit(
     else:
         model = task.build(config)
     mlflow.log_param("model.parameters", model.count_params())
-    callbacks = [EpochLogger(watch), Checkpointer(config.epochs)]
+    callbacks = [EpochLogger(watch), *([Checkpointer(config.epochs)] if checkpoints else [])]
     first = interrupted.epochs_done if interrupted else 0
     task.fit(model, train_split, validation, config, callbacks=callbacks, initial_epoch=first)
     return model

@@ -99,7 +99,7 @@ class Report:
         """The findings, most important first."""
         return [
             *self._best(),
-            *(self.verdict(found) for found in self.comparisons),
+            *self._verdicts(),
             *self._target(),
             *self._diagnoses(),
             *self._more_data(),
@@ -116,8 +116,6 @@ class Report:
             evidence = f"n = {found.count}, {_p(found.p_value)}, d = {abs(found.effect):.1f}"
             return f"{winner} beats {loser} by {size} ({evidence})."
         lead = f"{found.first} and {found.second} are not distinguishable at n = {found.count}"
-        if found.count == 1:
-            return f"{lead}: one repeat has no spread to hold a difference against."
         if found.mean == 0:
             return f"{lead}: they came out the same."
         needed = f"about {found.needed}" if found.needed else "more than a thousand"
@@ -238,6 +236,14 @@ class Report:
         word = "Highest" if self.outcome.primary.higher_is_better else "Lowest"
         return [f"{word} mean {self.outcome.metric}: {best.variant}, {self.spread(best.validation)}."]
 
+    def _verdicts(self) -> list[str]:
+        tested = [found for found in self.comparisons if found.count > 1]
+        if self.comparisons and not tested:
+            return [
+                "With one seed there is no spread to hold a difference against; repeats=3 is the least that may tell."
+            ]
+        return [self.verdict(found) for found in tested]
+
     def _target(self) -> list[str]:
         target = self.outcome.study.target
         if target is None:
@@ -287,12 +293,12 @@ class Report:
         ]
 
     def _overfitting(self) -> list[str]:
-        rising = [row for row in self.rows if row.rise > RISE]
-        return [
-            f"{row.variant} overfits: its validation loss is lowest after epoch {row.lowest_loss.mean:.1f}, and "
-            f"{100 * (row.rise - 1):.0f} % higher after the last."
-            for row in rising
-        ]
+        dates = ", ".join(
+            f"{row.variant} (lowest after epoch {row.lowest_loss.mean:.1f}, {row.rise - 1:.0%} higher at the end)"
+            for row in self.rows
+            if row.rise > RISE
+        )
+        return [f"Overfitting, by the validation loss: {dates}."] if dates else []
 
     def _numbers(self, row: Row) -> dict[str, Any]:
         return {
