@@ -20,7 +20,9 @@ from tasks.contract import Scores, Task, UserError
 TASK_TAG = "task"
 EVALUATION_TAG = "evaluation_run"  # id of the run that scored it on the test split
 WEIGHTS_TAG = "weights_digest"
-LAUNCHED_TAG = "launched_run"  # of a run that `mlflow run` opened: the step's own run
+# Of a run: the one that has the model.
+LAUNCHED_TAG = "launched_run"  # `mlflow run` opened it, the step has its own
+REUSED_TAG = "reused_run"  # it stands for an equal one in a study
 # Tags of a registered version.
 REHEARSAL_TAG = "rehearsal"  # what it measured, or FAILED and the reason
 GATE_TAG = "gate"  # the verdict in words
@@ -208,8 +210,11 @@ def _model_id(client: MlflowClient, uri: str) -> str:
     scheme, _, rest = uri.rpartition(":/")
     if scheme == "runs" or (not scheme and not rest.startswith("m-")):
         run_id = rest.lstrip("/").split("/")[0]
-        launched = client.get_run(run_id).data.tags.get(LAUNCHED_TAG, run_id)
-        outputs = client.get_run(launched).outputs
+        run = client.get_run(run_id)
+        for tag in (LAUNCHED_TAG, REUSED_TAG):
+            if other := run.data.tags.get(tag):
+                run = client.get_run(other)
+        outputs = run.outputs
         if not outputs or not outputs.model_outputs:
             raise UserError(f"The run {run_id} logged no model; name a run of train.")
         model_id: str = outputs.model_outputs[-1].model_id

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import logging
 import time
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +12,7 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 
-from registry.candidates import WEIGHTS_TAG
+from registry.candidates import REUSED_TAG, WEIGHTS_TAG
 from steps import cli, runs, search
 from steps.fingerprint import changes_since, equal_run, fingerprint
 from steps.train import MAX_METRICS_A_BATCH, VARIANT_TAG, Part, run_name
@@ -21,13 +20,10 @@ from steps.workers import Done, Job, at_once, run_all, train_job
 from studies.outcome import Outcome, Repeat
 from studies.report import Report
 from studies.search_report import SearchReport
-from tasks.contract import Study, Task, UserError, get_task, unknown
-
-logger = logging.getLogger(__name__)
+from tasks.contract import Search, Study, Task, UserError, get_task, unknown
 
 ALL = "all"
 SEARCH = "search"
-REUSED_TAG = "reused_run"  # of a child: the run that it repeats without training
 STUDY_TAG = "study"
 CURVES = ("train_", "val_", "epoch_seconds")
 
@@ -65,8 +61,8 @@ def compare(task: Task, name: str, options: Options) -> list[Outcome]:
     if name not in names:
         raise UserError(unknown(f"study of {task.name}", name, names))
     client = runs.connect()
-    if name == SEARCH:
-        run_search(client, task, options)
+    if name == SEARCH and task.search:
+        run_search(client, task, task.search, options)
         return []
     if name == ALL:
         note = f"All studies of **{task.name}**: {', '.join(task.studies)}."
@@ -91,19 +87,19 @@ def run_study(client: MlflowClient, task: Task, name: str, options: Options) -> 
         runs.log_code_and_environment()
         print(f"\n{name} · run {run.info.run_id}\n{study.question}", flush=True)
         jobs = jobs_of(task, study, run, options.repeats)
-        known = {} if options.force else reuse(client, task, run, jobs)
+        known = set() if options.force else reuse(client, task, run, jobs)
         failures = train_missing([job for job in jobs if job not in known], study, options)
         outcome = Outcome(task.name, name, study, task.primary, collect(client, run, jobs, failures))
-        log_report(Report(outcome, run.info.run_id, reused=len(known)))
+        report = Report(outcome, run.info.run_id, reused=len(known))
+        log_report(report)
         mlflow.log_metric("study_seconds", time.perf_counter() - started)
-        print_outcome(outcome)
+        print("".join(f"- {sentence}\n" for sentence in report.sentences()), end="", flush=True)
     return outcome
 
 
-def run_search(client: MlflowClient, task: Task, options: Options) -> search.Found:
+def run_search(client: MlflowClient, task: Task, wanted: Search, options: Options) -> None:
     """Takes part in the task's search until it has all its trials."""
-    assert task.search is not None
-    whole = search.open_search(client, task, task.search)
+    whole = search.open_search(client, task, wanted)
     study_id = whole.info.run_id
     title = whole.info.run_name
     link = f"[{title}](#/experiments/{whole.info.experiment_id}/runs/{study_id})"
@@ -112,17 +108,16 @@ def run_search(client: MlflowClient, task: Task, options: Options) -> search.Fou
         mlflow.log_params({"search.run": study_id, "search.trials": options.trials})
         processes = options.jobs or at_once(options.trials)
         print(f"\n{title} · run {study_id}\nup to {options.trials} trials, {processes} at once", flush=True)
-        worker = search.Worker(task.name, study_id, options.trials)
+        worker = search.Worker(task.name, wanted, study_id, options.trials)
         with contextlib.closing(run_all(search.take_part, [worker] * processes, processes)) as ended:
             mlflow.log_metric("search_trials", sum(ended))
-        found = search.best(client, task, study_id)
-        report = SearchReport(task.name, task.primary, search.trials_of(client, task, study_id), found.run_id)
+        _, best_run = search.best(client, study_id)
+        report = SearchReport(task.name, task.primary, search.trials_of(client, study_id), best_run)
         client.log_figure(study_id, report.figure(), "figures/trials.png")
         client.set_tag(study_id, runs.NOTE, report.markdown())
         client.set_terminated(study_id)
         runs.describe(f"{note}\n\n{report.sentence()}")
         print(f"- {report.sentence()}\n- {report.advice()}", flush=True)
-    return found
 
 
 def jobs_of(task: Task, study: Study, parent: Run, repeats: int) -> list[Job]:
@@ -135,17 +130,18 @@ def jobs_of(task: Task, study: Study, parent: Run, repeats: int) -> list[Job]:
     ]
 
 
-def reuse(client: MlflowClient, task: Task, parent: Run, jobs: Sequence[Job]) -> dict[Job, str]:
-    """Takes over finished runs that would come out the same, and says for every other one of the same configuration
-    what has changed. Gives the ids of the new children."""
+def reuse(client: MlflowClient, task: Task, parent: Run, jobs: Sequence[Job]) -> set[Job]:
+    """Takes over finished runs that would come out the same, and says for every other one that was trained before what
+    has changed."""
     data = {split: task.load(split).digest for split in ("train", "validation")}
     experiment = parent.info.experiment_id
-    known = {}
+    known = set()
     for job in jobs:
         wanted = fingerprint(task, job.config, data)
         name = run_name(job.config, job.part)
         if same := equal_run(client, experiment, wanted, job.part.timing):
-            known[job] = adopt(client, same, job)
+            adopt(client, same, job)
+            known.add(job)
         elif changed := changes_since(client, experiment, wanted, {"mlflow.runName": name, "task": task.name}):
             print(f"{name}: trained again, since run {changed[0]} there changed: {', '.join(changed[1])}")
     if known:
@@ -156,7 +152,7 @@ def reuse(client: MlflowClient, task: Task, parent: Run, jobs: Sequence[Job]) ->
     return known
 
 
-def adopt(client: MlflowClient, same: Run, job: Job) -> str:
+def adopt(client: MlflowClient, same: Run, job: Job) -> None:
     """A child of the study that repeats a run without training: its parameters, metrics and curves."""
     link = f"#/experiments/{same.info.experiment_id}/runs/{same.info.run_id}"
     note = (
@@ -177,7 +173,6 @@ def adopt(client: MlflowClient, same: Run, job: Job) -> str:
     for first in range(0, len(metrics), MAX_METRICS_A_BATCH):
         client.log_batch(child.info.run_id, metrics=metrics[first : first + MAX_METRICS_A_BATCH])
     client.set_terminated(child.info.run_id, end_time=same.info.end_time)
-    return str(child.info.run_id)
 
 
 def train_missing(jobs: Sequence[Job], study: Study, options: Options) -> dict[Job, str]:
@@ -233,11 +228,6 @@ def log_report(report: Report) -> None:
     for name, value in report.metrics().items():
         mlflow.log_metric(name, value)
     runs.describe(report.markdown())
-
-
-def print_outcome(outcome: Outcome) -> None:
-    for sentence in Report(outcome, "").sentences():
-        print(f"- {sentence}", flush=True)
 
 
 def _curve(client: MlflowClient, run_id: str, key: str) -> list[float]:

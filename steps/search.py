@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import hashlib
 import io
-import json
 import logging
 import threading
 import time
@@ -27,31 +26,19 @@ from optuna.trial import FrozenTrial, TrialState
 from steps import cli, runs
 from steps.fingerprint import equal_run, fingerprint
 from steps.train import Part, train
-from tasks.contract import Config, Range, Search, Task, UserError, get_task
+from tasks.contract import Config, Search, Task, UserError, get_task
 
 logger = logging.getLogger(__name__)
 
-HEARTBEAT_TAG = "heartbeat"  # of a trial: when its process was last alive, seconds since 1970
+# Tags of a trial.
+HEARTBEAT_TAG = "heartbeat"  # changes while its process is alive
+TRAIN_RUN_TAG = "train_run"
 HEARTBEAT_SECONDS = 5.0
-STALE_SECONDS = 60.0  # without a heartbeat; clocks of machines may differ by less than that
-POLL_SECONDS = 1.0
+STALE_SECONDS = 60.0  # by the clock of whoever watches, so that clocks need not agree
+POLL_SECONDS = 2.0
 STARTUP_TRIALS = 5  # that are drawn at random and run to their end, before anything can be learnt from them
+MOST_FAILURES = 10
 SETTLED = (TrialState.COMPLETE, TrialState.PRUNED)
-
-
-@dataclass(frozen=True)
-class Found:
-    """The best trial.
-
-    Attributes:
-        config: What was trained.
-        value: Its primary metric on the validation split.
-        run_id: Its train run.
-    """
-
-    config: Config
-    value: float
-    run_id: str
 
 
 @dataclass(frozen=True)
@@ -60,115 +47,151 @@ class Worker:
 
     Attributes:
         task: Name of the task.
+        search: What it looks through.
         study_id: Id of the search's run.
         trials: How many the search is to have, over all processes.
     """
 
     task: str
+    search: Search
     study_id: str
     trials: int
 
 
-def open_search(client: MlflowClient, task: Task, search: Search) -> Run:
-    """The run of the search over this space, which all processes share; created by the first.
+class Storage(MlflowStorage):
+    """MLflow's storage, which asks the server several times for every trial it reads. One that has ended is kept."""
 
-    The space is part of its name: with another one, earlier trials would mislead.
+    def __init__(self, experiment_id: str) -> None:
+        super().__init__(experiment_id, batch_flush_interval=0.5)  # others are to see what was written
+        self._ended: dict[str, FrozenTrial] = {}
+
+    def get_trial(self, trial_id: Any) -> FrozenTrial:
+        if trial_id not in self._ended:
+            trial = super().get_trial(trial_id)
+            if not trial.state.is_finished():
+                return trial
+            self._ended[trial_id] = trial
+        return self._ended[trial_id]
+
+
+def open_search(client: MlflowClient, task: Task, search: Search) -> Run:
+    """The run of the search, which all processes share; created by the first.
+
+    Its name depends on the space, the code, the data and the library versions: with others, earlier trials would
+    mislead.
     """
     experiment = runs.experiment_of(client, task)
-    space = {name: dataclasses.asdict(r) if isinstance(r, Range) else r for name, r in search.space.items()}
-    what = json.dumps([dataclasses.asdict(search.base), space], sort_keys=True, default=str)
+    data = {split: task.load(split).digest for split in ("train", "validation")}
+    what = repr((fingerprint(task, search.base, data).digest, sorted(search.space.items())))
     name = f"search {hashlib.sha256(what.encode()).hexdigest()[:8]}"
-    found = _named(client, experiment, name)
-    if not found:
-        direction = "maximize" if task.primary.higher_is_better else "minimize"
-        storage = MlflowStorage(experiment)
-        study_id = str(storage.create_new_study([optuna.study.StudyDirection[direction.upper()]], name))
+    if not _named(client, experiment, name):
+        direction = "MAXIMIZE" if task.primary.higher_is_better else "MINIMIZE"
+        created = str(MlflowStorage(experiment).create_new_study([optuna.study.StudyDirection[direction]], name))
         note = f"A search for a better `{search.base.model}` of **{task.name}**."
         for key, value in {"task": task.name, "step": "search", runs.NOTE: note}.items():
-            client.set_tag(study_id, key, value)
-        found = _named(client, experiment, name)
-        if found[0].info.run_id != study_id:  # somebody else was faster
-            client.delete_run(study_id)
-    return found[0]
+            client.set_tag(created, key, value)
+        if _named(client, experiment, name)[0].info.run_id != created:  # somebody else was faster
+            client.delete_run(created)
+    return _named(client, experiment, name)[0]
 
 
 def take_part(worker: Worker) -> int:
-    """Runs trials until the search has enough of them, and gives how many this process ran."""
+    """Runs trials until the search has enough of them, and gives how many this process ran.
+
+    Raises:
+        cli.StepError: Too many trials failed.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    task = get_task(worker.task)
-    assert task.search is not None
-    client = runs.connect()
-    study = _study(client, worker.study_id, task)
+    client, task = runs.connect(), get_task(worker.task)
+    study = _study(client, worker.study_id)
+    watched: dict[str, tuple[str | None, float]] = {}
     done = 0
     while True:
-        _reap(client, study)
         trials = study.get_trials(deepcopy=False)
+        failed = [trial for trial in trials if trial.state == TrialState.FAIL]
         if sum(trial.state in SETTLED for trial in trials) >= worker.trials:
             return done
-        if sum(trial.state in (*SETTLED, TrialState.RUNNING) for trial in trials) >= worker.trials:
+        if len(failed) >= MOST_FAILURES:
+            reason = client.get_run(str(failed[-1]._trial_id)).data.tags.get(runs.NOTE, "its process died")
+            raise cli.StepError(f"{len(failed)} trials failed, one of them: {reason}")
+        _give_up_the_dead(client, [trial for trial in trials if trial.state == TrialState.RUNNING], watched)
+        if len(_alive(trials)) >= worker.trials:
             time.sleep(POLL_SECONDS)  # the last ones are in other hands; should those die, there is more to do
             continue
         trial = study.ask()
-        if not _is_wanted(study, trial._trial_id, worker.trials):
-            study.tell(trial, state=TrialState.FAIL)
-            client.delete_run(str(trial._trial_id))
-            continue
         with _heartbeat(client, str(trial._trial_id)), contextlib.redirect_stdout(io.StringIO()):
-            _run(client, task, task.search, study, trial)
-        done += 1
+            if _is_wanted(study, trial, worker.trials):
+                _run(client, task, worker.search, study, trial)
+                done += 1
+            else:
+                study.tell(trial, state=TrialState.FAIL)
+                client.delete_run(str(trial._trial_id))
 
 
-def best(client: MlflowClient, task: Task, study_id: str) -> Found:
-    """
+def best(client: MlflowClient, study_id: str) -> tuple[float, str]:
+    """The primary metric of the best trial on the validation split, and the id of its train run.
+
     Raises:
         cli.StepError: No trial was completed.
     """
-    assert task.search is not None
     try:
-        trial = _study(client, study_id, task).best_trial
+        trial = _study(client, study_id).best_trial
     except ValueError as error:
         raise cli.StepError("No trial was completed.") from error
-    config = dataclasses.replace(task.search.base, **trial.params)
-    return Found(config, float(trial.value or 0.0), str(trial.user_attrs["run_id"]))
+    return float(trial.value or 0.0), client.get_run(str(trial._trial_id)).data.tags[TRAIN_RUN_TAG]
 
 
-def trials_of(client: MlflowClient, task: Task, study_id: str) -> list[FrozenTrial]:
-    """All trials but those that were withdrawn, in their order."""
-    trials = _study(client, study_id, task).get_trials(deepcopy=False)
-    return sorted(trials, key=lambda trial: (trial.datetime_start, trial.number))
+def trials_of(client: MlflowClient, study_id: str) -> list[FrozenTrial]:
+    """All trials, in their order."""
+    return sorted(_study(client, study_id).get_trials(deepcopy=False), key=_begun)
 
 
 def _run(client: MlflowClient, task: Task, search: Search, study: optuna.Study, trial: optuna.Trial) -> None:
     """One trial, whatever becomes of it."""
-    trial_id = str(trial._trial_id)
-    config = dataclasses.replace(search.base, **{name: _suggest(trial, search, name) for name in search.space})
-    name = f"trial {trial.number + 1}"
-    client.set_tag(trial_id, "mlflow.runName", name)
-    client.set_tag(trial_id, "task", task.name)
-    metric = f"val_{task.primary.name}"
+    trial_id, name, metric = str(trial._trial_id), f"trial {trial.number + 1}", f"val_{task.primary.name}"
 
     def watch(epoch: int, values: dict[str, float]) -> None:
         trial.report(values[metric], epoch)
         if epoch < config.epochs and trial.should_prune():
             raise runs.StoppedEarlyError(f"after epoch {epoch} it was worse than the median of the others.")
 
-    data = {split: task.load(split).digest for split in ("train", "validation")}
-    same = equal_run(client, study._storage._experiment_id, fingerprint(task, config, data))  # type: ignore[attr-defined]
     try:
-        run_id = same.info.run_id if same else train(task, config, part=Part(trial_id, name), watch=watch).run_id
+        client.set_tag(trial_id, "mlflow.runName", name)
+        config = dataclasses.replace(search.base, **{key: _suggest(trial, search, key) for key in search.space})
+        run_id = (
+            _equal(client, task, config, study) or train(task, config, part=Part(trial_id, name), watch=watch).run_id
+        )
         value = client.get_run(run_id).data.metrics[metric]
-        trial.set_user_attr("run_id", run_id)
-        study.tell(trial, value)
-        logger.info("%s: %s %.4f%s", name, metric, value, f", as run {run_id} had it" if same else "")
+        client.set_tag(trial_id, TRAIN_RUN_TAG, run_id)
+        _tell(study, trial, f"{metric} {value:.4f}", TrialState.COMPLETE, value)
     except runs.StoppedEarlyError as error:
-        study.tell(trial, state=TrialState.PRUNED)
-        logger.info("%s: stopped, %s", name, error)
+        _tell(study, trial, f"stopped, {error}", TrialState.PRUNED)
     except UserError as error:
-        study.tell(trial, state=TrialState.FAIL)
-        logger.info("%s: failed: %s", name, error)
-    except BaseException:
-        study.tell(trial, state=TrialState.FAIL)  # not to be waited for
+        client.set_tag(trial_id, runs.NOTE, " ".join(str(error).split()))
+        _tell(study, trial, f"failed: {error}", TrialState.FAIL)
+    except Exception as error:  # ours, or the server's; the other trials are not to blame
+        logger.exception("%s failed.", name)
+        client.set_tag(trial_id, runs.NOTE, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        _tell(study, trial, "failed", TrialState.FAIL)
+    except KeyboardInterrupt:
+        _tell(study, trial, "interrupted", TrialState.FAIL)  # it is not to be waited for
         raise
+
+
+def _equal(client: MlflowClient, task: Task, config: Config, study: optuna.Study) -> str | None:
+    """The id of a finished train run that would come out the same."""
+    data = {split: task.load(split).digest for split in ("train", "validation")}
+    experiment = client.get_run(str(study._study_id)).info.experiment_id
+    run = equal_run(client, experiment, fingerprint(task, config, data))
+    return run.info.run_id if run else None
+
+
+def _tell(study: optuna.Study, trial: optuna.Trial, what: str, state: TrialState, value: float | None = None) -> None:
+    try:
+        study.tell(trial, value, state)
+        logger.info("trial %d: %s", trial.number + 1, what)
+    except ValueError:  # it was silent for too long, its server out of reach or its machine asleep
+        logger.warning("trial %d: %s; not counted, others had given it up meanwhile", trial.number + 1, what)
 
 
 def _suggest(trial: optuna.Trial, search: Search, name: str) -> Any:
@@ -180,47 +203,72 @@ def _suggest(trial: optuna.Trial, search: Search, name: str) -> Any:
     return trial.suggest_float(name, wanted.low, wanted.high, log=wanted.log)
 
 
-def _study(client: MlflowClient, study_id: str, task: Task) -> optuna.Study:
+def _study(client: MlflowClient, study_id: str) -> optuna.Study:
+    """The search as Optuna knows it.
+
+    Raises:
+        cli.StepError: Another search of the same name is in the way.
+    """
     run = client.get_run(study_id)
-    return optuna.load_study(
+    study = optuna.load_study(
         study_name=run.info.run_name,
-        # Written at once: other processes are to see it.
-        storage=MlflowStorage(run.info.experiment_id, batch_flush_interval=0.5),
+        storage=Storage(run.info.experiment_id),
         # Running trials count as bad ones, so that processes at once do not try the same.
         sampler=optuna.samplers.TPESampler(n_startup_trials=STARTUP_TRIALS, constant_liar=True),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=1),
     )
+    if str(study._study_id) != study_id:  # two processes created one at once, and one of them died over it
+        raise cli.StepError(f"There are two runs {run.info.run_name!r}: delete {study._study_id} and try again.")
+    return study
 
 
 def _named(client: MlflowClient, experiment: str, name: str) -> list[Run]:
-    return list(
-        client.search_runs(
-            [experiment], f"attributes.run_name = '{name}'", order_by=["attributes.start_time ASC", "run_id ASC"]
-        )
-    )
+    """Oldest first."""
+    order = ["attributes.start_time ASC", "run_id ASC"]
+    return list(client.search_runs([experiment], f"attributes.run_name = '{name}'", order_by=order))
 
 
-def _is_wanted(study: optuna.Study, trial_id: Any, count: int) -> bool:
+def _begun(trial: FrozenTrial) -> tuple[Any, str]:
+    return trial.datetime_start, str(trial._trial_id)
+
+
+def _alive(trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    """Those that count, or may yet, in the order in which they were begun."""
+    return sorted((trial for trial in trials if trial.state in (*SETTLED, TrialState.RUNNING)), key=_begun)
+
+
+def _is_wanted(study: optuna.Study, trial: optuna.Trial, count: int) -> bool:
     """Whether a new trial is among the first `count`: several processes may have asked for the last one at once."""
-    alive = [t for t in study.get_trials(deepcopy=False) if t.state in (*SETTLED, TrialState.RUNNING)]
-    alive.sort(key=lambda trial: (trial.datetime_start, str(trial._trial_id)))
-    return str(trial_id) in [str(trial._trial_id) for trial in alive[:count]]
+    if len(_alive(study.get_trials(deepcopy=False))) < count:
+        return True
+    time.sleep(POLL_SECONDS)  # until one that was begun before is to be seen
+    wanted = _alive(study.get_trials(deepcopy=False))[:count]
+    return str(trial._trial_id) in [str(one._trial_id) for one in wanted]
 
 
-def _reap(client: MlflowClient, study: optuna.Study) -> None:
-    """Gives up trials whose process has died; others take their place."""
-    now = time.time()
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+def _give_up_the_dead(
+    client: MlflowClient, running: list[FrozenTrial], watched: dict[str, tuple[str | None, float]]
+) -> None:
+    """Ends trials whose process has died; others take their place.
+
+    Args:
+        client: Of the tracking store.
+        running: Trials that have not ended.
+        watched: The heartbeat that each was last seen with, and since when; is brought up to date.
+    """
+    now = time.monotonic()
+    for trial in running:
         run = client.get_run(str(trial._trial_id))
-        seen = float(run.data.tags.get(HEARTBEAT_TAG, run.info.start_time / 1000))
-        if now - seen > STALE_SECONDS:
+        beat = run.data.tags.get(HEARTBEAT_TAG)
+        last, since = watched.get(run.info.run_id, (None, now))
+        if beat != last or run.info.run_id not in watched:
+            watched[run.info.run_id] = beat, now
+        elif now - since > STALE_SECONDS:
             logger.info("%s is given up: its process has died.", run.info.run_name)
-            client.set_terminated(run.info.run_id, "FAILED")
-            for child in client.search_runs(
-                [run.info.experiment_id],
-                f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and attributes.status = 'RUNNING'",
-            ):
+            below = f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and attributes.status = 'RUNNING'"
+            for child in client.search_runs([run.info.experiment_id], below):
                 client.set_terminated(child.info.run_id, "KILLED")
+            client.set_terminated(run.info.run_id, "FAILED")
 
 
 @contextlib.contextmanager
@@ -231,7 +279,7 @@ def _heartbeat(client: MlflowClient, trial_id: str) -> Iterator[None]:
     def beat() -> None:
         while True:
             with contextlib.suppress(Exception):  # the store may be out of reach for a while; the next beat may arrive
-                client.set_tag(trial_id, HEARTBEAT_TAG, f"{time.time():.0f}")
+                client.set_tag(trial_id, HEARTBEAT_TAG, f"{time.time():.3f}")
             if stopped.wait(HEARTBEAT_SECONDS):
                 return
 

@@ -69,8 +69,7 @@ def at_once(jobs: int) -> int:
     second core idle most of the time. A GPU is one machine, whose memory TensorFlow takes as a whole."""
     if _has_gpu():
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(jobs, cores, int(psutil.virtual_memory().available / BYTES_EACH)))
+    return max(1, min(jobs, _cores(), int(psutil.virtual_memory().available / BYTES_EACH)))
 
 
 def run_all(work: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Generator[Result]:
@@ -84,12 +83,11 @@ def run_all(work: Callable[[Item], Result], items: Sequence[Item], processes: in
     Raises:
         cli.StepError: A process was killed, by the system for want of memory most likely.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     pool = ProcessPoolExecutor(
         processes,
         mp_context=multiprocessing.get_context("spawn"),  # TensorFlow does not survive a fork
         initializer=_start,
-        initargs=(max(1, cores // processes),),
+        initargs=(max(1, _cores() // processes),),
     )
     try:
         for future in as_completed([pool.submit(_call, work, item) for item in items]):
@@ -140,6 +138,10 @@ def _end(processes: Sequence[multiprocessing.process.BaseProcess]) -> None:
     for process in processes:
         process.join(max(0.0, deadline - time.monotonic()))
         process.kill()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _has_gpu() -> bool:

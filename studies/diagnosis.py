@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from studies.outcome import Outcome
-from studies.statistics import difference, summarize
+from studies.statistics import Difference, summarize
 from tasks.contract import Primary
 
 Kind = Literal["high bias", "high variance", "balanced"]
@@ -34,14 +35,14 @@ class DataDiagnosis:
     """Whether more examples would help.
 
     Attributes:
-        helps: Whether the last increase of the examples did, distinguishably.
+        distinguishable: Whether the last increase of the examples made a difference.
         fewer: Examples before the last increase.
         most: Examples after it.
         gain: What it brought, in the primary metric; above 0 is better.
         half_width: Of the 95 % interval of the gain.
     """
 
-    helps: bool
+    distinguishable: bool
     fewer: int
     most: int
     gain: float
@@ -75,8 +76,14 @@ def diagnose_variant(outcome: Outcome, variant: str) -> Diagnosis:
     )
 
 
-def diagnose_data(outcome: Outcome) -> DataDiagnosis | None:
-    """From a study along the number of training examples; None for any other, and where too few runs have a result."""
+def diagnose_data(outcome: Outcome, comparisons: Sequence[Difference]) -> DataDiagnosis | None:
+    """From a study along the number of training examples; None for any other, and where the two largest numbers were
+    not compared.
+
+    Args:
+        outcome: The study.
+        comparisons: What it tested.
+    """
     if not outcome.study.by_examples:
         return None
     sizes: dict[int, str] = {}
@@ -86,10 +93,9 @@ def diagnose_data(outcome: Outcome) -> DataDiagnosis | None:
     if len(sizes) < 2:
         return None
     fewer, most = sorted(sizes)[-2:]
-    values = [outcome.values(sizes[size], outcome.metric) for size in (most, fewer)]
-    if len(values[0].keys() & values[1].keys()) < 2:
+    pair = (sizes[most], sizes[fewer])
+    found = next((one for one in comparisons if (one.first, one.second) == pair and one.count > 1), None)
+    if found is None:
         return None
     sign = 1 if outcome.primary.higher_is_better else -1
-    found = difference(sizes[most], sizes[fewer], *values)
-    helps = found.distinguishable and sign * found.mean > 0
-    return DataDiagnosis(helps, fewer, most, sign * found.mean, found.half_width)
+    return DataDiagnosis(found.distinguishable, fewer, most, sign * found.mean, found.half_width)

@@ -158,7 +158,9 @@ def _shown(outcome: Outcome) -> list[str]:
 
 def _curve(axes: Axes, outcome: Outcome, variant: str, name: str, colour: str) -> None:
     for split in ("train", "val"):
-        rows = np.array([repeat.curves[f"{split}_{name}"] for repeat in outcome.of(variant)])
+        found = [repeat.curves[f"{split}_{name}"] for repeat in outcome.of(variant)]
+        shortest = min(map(len, found))
+        rows = np.array([curve[:shortest] for curve in found])
         epochs = np.arange(1, rows.shape[1] + 1)
         style, label = ("--", None) if split == "train" else ("-", variant)
         axes.plot(epochs, rows.mean(axis=0), color=colour, linestyle=style, linewidth=1.4, label=label)

@@ -21,6 +21,8 @@ from studies.outcome import Outcome, Repeat
 from studies.statistics import Difference, Summary, difference, holm, summarize
 
 TEMPLATE = Path(__file__).with_name("report.html")
+LEAST_LOSS = 1e-7  # what is below counts as nothing
+MOST_MARKDOWN = 7_500  # characters; MLflow keeps 8,000 of a description
 RISE = 1.05  # the validation loss has risen when it ends above this times its lowest value
 
 
@@ -81,19 +83,20 @@ class Report:
 
     @cached_property
     def target_comparisons(self) -> list[Difference]:
-        """Of the epochs to the target, over the seeds with which both variants reached it."""
+        """Of the epochs to the target, between variants that reached it with every seed."""
         target, primary = self.outcome.study.target, self.outcome.primary
         if target is None:
             return []
+        always = {row.variant for row in self.rows if row.target_epochs}
         epochs = {
             variant: {
                 repeat.seed: float(epoch)
                 for repeat in self.outcome.of(variant)
-                if (epoch := repeat.epochs_to(primary, target)) is not None
+                if variant in always and (epoch := repeat.epochs_to(primary, target)) is not None
             }
             for variant in self.outcome.study.variants
         }
-        return self._compared(epochs)
+        return self._compared(epochs, step=1)
 
     def sentences(self) -> list[str]:
         """The findings, most important first."""
@@ -104,8 +107,12 @@ class Report:
             *self._diagnoses(),
             *self._more_data(),
             *self._overfitting(),
-            *(f"{f.variant}, seed {f.seed} failed: {f.failure}" for f in self.outcome.failures),
+            *self.failures(),
         ]
+
+    def failures(self) -> list[str]:
+        """What has no result, and why."""
+        return [f"{one.variant}, seed {one.seed} failed: {one.failure}" for one in self.outcome.failures]
 
     def verdict(self, found: Difference) -> str:
         """One comparison in words, e.g. "adam beats sgd by 0.40 ± 0.10 points (n = 5, p = 0.002, d = 3.1)"."""
@@ -118,9 +125,8 @@ class Report:
         lead = f"{found.first} and {found.second} are not distinguishable at n = {found.count}"
         if found.mean == 0:
             return f"{lead}: they came out the same."
-        needed = f"about {found.needed}" if found.needed else "more than a thousand"
-        if found.needed and found.needed <= found.count:
-            return f"{lead}: {winner} leads by {size}, too little among {len(self.comparisons)} comparisons."
+        count = found.needed(len(self.comparisons))
+        needed = f"about {max(count, found.count + 1)}" if count else "more than a thousand"
         return f"{lead}: {winner} leads by {size}; if that is real, {needed} repeats would tell."
 
     def value(self, number: float) -> str:
@@ -162,7 +168,7 @@ class Report:
             "metric": outcome.metric,
             "variants": {row.variant: self._numbers(row) for row in self.rows},
             "comparisons": [_plain(found) for found in self.comparisons],
-            "sentences": [s for s in self.sentences() if not s.startswith("Time:")],
+            "sentences": self.sentences(),
             "failures": [[f.variant, f.seed, f.failure] for f in outcome.failures],
             "seconds": {row.variant: row.epoch_seconds.mean for row in self.rows},
             "runs": {f"{repeat.variant}, seed {repeat.seed}": repeat.run_id for repeat in outcome.repeats},
@@ -171,16 +177,20 @@ class Report:
     def markdown(self) -> str:
         """The description of the study's run."""
         outcome = self.outcome
-        title = f"**{outcome.study.question}**\n\n"
-        findings = "\n".join(f"- {sentence}" for sentence in self.sentences())
         reused = f" {self.reused} of {len(outcome.repeats)} runs were reused." if self.reused else ""
+        opening = f"**{outcome.study.question}** The whole report: artifact `report.html`.{reused}"
+        findings = "\n".join(f"- {sentence}" for sentence in self.sentences())
         head = f"| variant | {outcome.metric} | training | diagnosis | n |\n|---|---|---|---|---|"
         table = "\n".join(
             f"| {row.variant} | {self.spread(row.validation)} | {self.value(row.training.mean)} | "
             f"{row.diagnosis.kind} | {row.validation.count} |"
             for row in self.rows
         )
-        return f"{title}{findings}\n\n{head}\n{table}\n\nThe whole report: artifact `report.html`.{reused}"
+        rest = MOST_MARKDOWN - len(opening) - len(head) - len(table)
+        if len(findings) > rest:
+            whole_lines = findings[: max(0, rest)].rpartition("\n")[0]
+            findings = f"{whole_lines}\n- …"
+        return f"{opening}\n\n{head}\n{table}\n\n{findings}"
 
     def spread(self, summary: Summary) -> str:
         """Mean ± standard deviation of the primary metric."""
@@ -203,7 +213,7 @@ class Report:
         outcome, primary, target = self.outcome, self.outcome.primary, self.outcome.study.target
         repeats = outcome.of(variant)
         losses = [repeat.curves["val_loss"] for repeat in repeats]
-        mean_losses = [statistics.fmean(epoch) for epoch in zip(*losses, strict=True)]
+        mean_losses = [statistics.fmean(epoch) for epoch in zip(*losses, strict=False)]  # a run may stop earlier
         reached = [(r, e) for r in repeats if target is not None and (e := r.epochs_to(primary, target)) is not None]
         always = bool(reached) and len(reached) == len(repeats)
         return Row(
@@ -212,16 +222,16 @@ class Report:
             training=summarize(list(outcome.values(variant, f"trained_{primary.name}").values())),
             diagnosis=diagnose_variant(outcome, variant),
             lowest_loss=summarize([1 + min(range(len(loss)), key=loss.__getitem__) for loss in losses]),
-            rise=mean_losses[-1] / min(mean_losses),
+            rise=mean_losses[-1] / max(min(mean_losses), LEAST_LOSS),
             epoch_seconds=summarize([_epoch_seconds(repeat) for repeat in repeats]),
             target_epochs=summarize([epochs for _, epochs in reached]) if always else None,
             target_seconds=summarize([repeat.seconds_to(epochs) for repeat, epochs in reached]) if always else None,
             reached=len(reached),
         )
 
-    def _compared(self, values: dict[str, dict[int, float]]) -> list[Difference]:
+    def _compared(self, values: dict[str, dict[int, float]], step: float = 0.0) -> list[Difference]:
         pairs = [pair for pair in self.outcome.study.pairs if values[pair[0]].keys() & values[pair[1]].keys()]
-        return holm([difference(first, second, values[first], values[second]) for first, second in pairs])
+        return holm([difference(first, second, values[first], values[second], step) for first, second in pairs])
 
     @cached_property
     def leader(self) -> Row:
@@ -266,7 +276,9 @@ class Report:
                     f"(n = {one.count}, {_p(one.p_value)})."
                 )
             else:
-                found.append(f"In epochs to the target {one.first} and {one.second} are not distinguishable.")
+                found.append(
+                    f"In epochs to the target {one.first} and {one.second} are not distinguishable at n = {one.count}."
+                )
         return found
 
     def _diagnoses(self) -> list[str]:
@@ -284,13 +296,15 @@ class Report:
         return found
 
     def _more_data(self) -> list[str]:
-        if (found := diagnose_data(self.outcome)) is None:
+        if (found := diagnose_data(self.outcome, self.comparisons)) is None:
             return []
-        size = self.amount(found.gain, found.half_width)
-        step = f"from {found.fewer:,} to {found.most:,} examples {self.outcome.metric} changes by {size}"
-        return [
-            f"More data would help: {step}." if found.helps else f"More data may not help: {step}, not distinguishable."
-        ]
+        step = f"from {found.fewer:,} to {found.most:,} examples"
+        size = self.amount(abs(found.gain), found.half_width)
+        if not found.distinguishable:
+            return [f"Whether more data would help cannot be told: {step} made no distinguishable difference."]
+        if found.gain > 0:
+            return [f"More data would help: {step} the model became better by {size}."]
+        return [f"More data would not help: {step} the model became worse by {size}."]
 
     def _overfitting(self) -> list[str]:
         dates = ", ".join(

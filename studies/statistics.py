@@ -49,11 +49,10 @@ class Difference:
     effect: float
     count: int
 
-    @property
-    def needed(self) -> int | None:
-        """Pairs with which a difference as large as this one would be found in POWER of the cases, alone and at LEVEL;
-        None above MOST_REPEATS."""
-        return repeats_needed(self.effect)
+    def needed(self, comparisons: int) -> int | None:
+        """Pairs with which a difference as large as this one would be found in POWER of the cases, among so many
+        comparisons; None above MOST_REPEATS."""
+        return repeats_needed(self.effect, LEVEL / comparisons)
 
     @property
     def distinguishable(self) -> bool:
@@ -75,8 +74,18 @@ def summarize(values: Sequence[float]) -> Summary:
     return Summary(float(np.mean(values)), spread, half_width, count)
 
 
-def difference(first: str, second: str, one: Mapping[int, float], other: Mapping[int, float]) -> Difference:
+def difference(
+    first: str, second: str, one: Mapping[int, float], other: Mapping[int, float], step: float = 0.0
+) -> Difference:
     """Compares values by seed; the p-value is that of this comparison alone.
+
+    Args:
+        first: Name of one variant.
+        second: Name of the other.
+        one: Its values by seed.
+        other: The other's.
+        step: Of a scale that knows no values between, e.g. 1 for epochs. What is rounded to it has a spread of at least
+            step / √12, also where all differences came out the same.
 
     Raises:
         ValueError: They have no seed in common.
@@ -86,6 +95,12 @@ def difference(first: str, second: str, one: Mapping[int, float], other: Mapping
     summary = summarize(differences)
     if summary.count == 1:
         return Difference(first, second, summary.mean, math.nan, math.nan, math.nan, 1)
+    if summary.spread < step / math.sqrt(12):
+        error = step / math.sqrt(12 * summary.count)
+        half_width = float(stats.t.ppf(1 - LEVEL / 2, summary.count - 1)) * error
+        p_value = 2 * float(stats.t.sf(abs(summary.mean) / error, summary.count - 1))
+        effect = summary.mean * math.sqrt(12) / step
+        return Difference(first, second, summary.mean, half_width, p_value, effect, summary.count)
     if summary.spread < 1e-12:
         # The same difference with every seed: no spread to hold it against. The sign test still has an answer.
         p_value = min(1.0, 2 * 0.5**summary.count) if abs(summary.mean) > 1e-12 else 1.0
@@ -108,14 +123,14 @@ def holm(differences: Sequence[Difference]) -> list[Difference]:
     return [replace(d, p_value=adjusted.get((d.first, d.second), d.p_value)) for d in differences]
 
 
-def repeats_needed(effect: float) -> int | None:
-    """The least number of pairs with which a paired t-test finds this effect with probability POWER."""
+def repeats_needed(effect: float, level: float = LEVEL) -> int | None:
+    """The least number of pairs with which a paired t-test at that level finds this effect with probability POWER."""
     if effect == 0 or math.isnan(effect):
         return None
     if math.isinf(effect):
-        return 6  # what the sign test needs
+        return math.ceil(1 - math.log2(level))  # what the sign test needs
     counts = np.arange(2, MOST_REPEATS + 1)
-    critical = stats.t.ppf(1 - LEVEL / 2, counts - 1)
+    critical = stats.t.ppf(1 - level / 2, counts - 1)
     power = stats.nct.sf(critical, counts - 1, abs(effect) * np.sqrt(counts))
     enough = np.flatnonzero(power >= POWER)
     return int(counts[enough[0]]) if enough.size else None

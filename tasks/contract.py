@@ -114,16 +114,16 @@ class Primary:
         name: Metric name without the split, e.g. "accuracy". It is the mean of the per-example scores.
         floor: A candidate below this value on the test split is never promoted.
         margin: The largest loss against the champion that still counts as "no worse".
-        higher_is_better: Direction.
         attainable: What people, or the best models known, reach. How far the training split is from it is bias.
+        higher_is_better: Direction.
         share: Whether it is a share from 0 to 1, of which people speak in percent and points.
     """
 
     name: str
     floor: float
     margin: float
+    attainable: float
     higher_is_better: bool = True
-    attainable: float = 1.0
     share: bool = True
 
 
@@ -179,6 +179,10 @@ class Study:
     by_examples: bool = False
     target: float | None = None
     timed: bool = False
+
+    def __post_init__(self) -> None:
+        if unknown_names := {name for pair in self.comparisons for name in pair} - self.variants.keys():
+            raise ValueError(f"Expected comparisons of variants, received {', '.join(sorted(unknown_names))}.")
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:

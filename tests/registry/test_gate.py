@@ -9,7 +9,7 @@ from scipy import stats
 from registry.gate import Verdict, decide, paired_interval, paired_p_value, slice_losses
 from tasks.contract import Primary, Scores
 
-PRIMARY = Primary(name="accuracy", floor=0.9, margin=0.003)
+PRIMARY = Primary(name="accuracy", floor=0.9, margin=0.003, attainable=1.0)
 N = 10_000
 CLASSES = np.repeat([str(digit) for digit in range(10)], N // 10)
 EVERYWHERE = np.random.default_rng(0).permutation(N)
@@ -117,7 +117,7 @@ def test_the_first_promotion_needs_the_floor_only() -> None:
 
 
 def test_where_lower_is_better_the_signs_turn() -> None:
-    error = Primary(name="mse", floor=0.5, margin=0.01, higher_is_better=False)
+    error = Primary(name="mse", floor=0.5, margin=0.01, attainable=0.0, higher_is_better=False)
     generator = np.random.default_rng(0)
     before = generator.gamma(2.0, 0.1, N)
     less = decide(error, table(before * 0.8), table(before))

@@ -21,6 +21,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from registry.candidates import REUSED_TAG, find
 from steps import cli, runs
 from steps import compare as comparing
 from steps.compare import Options, compare
@@ -104,15 +105,16 @@ def test_what_was_trained_before_is_reused_and_looks_the_same(
     assert again.info.run_id != first.info.run_id
     assert numbers(again) == numbers(first)
     originals, copies = children_of(store, first), children_of(store, again)
-    assert sorted(copy.data.tags[comparing.REUSED_TAG] for copy in copies) == sorted(o.info.run_id for o in originals)
+    assert sorted(copy.data.tags[REUSED_TAG] for copy in copies) == sorted(o.info.run_id for o in originals)
     by_id = {original.info.run_id: original for original in originals}
     for copy in copies:
-        original = by_id[copy.data.tags[comparing.REUSED_TAG]]
+        original = by_id[copy.data.tags[REUSED_TAG]]
         assert copy.info.run_name == original.info.run_name
         assert copy.data.params == original.data.params
         histories = [store.get_metric_history(run.info.run_id, "val_loss") for run in (copy, original)]
         assert [point.value for point in histories[0]] == [point.value for point in histories[1]]
         assert original.info.run_id in copy.data.tags[runs.NOTE]
+        assert find(store, TASK, copy.info.run_id).run_id == original.info.run_id
 
     compare(TASK, "some", Options(repeats=3))
     assert [job.config.seed for job in in_process] == [3, 3]

@@ -20,11 +20,12 @@ from mlflow.entities import Run
 
 from registry.candidates import find
 from serving.server import free_port, running
+from steps import cli, runs, search
 from steps import compare as comparing
-from steps import runs, search
 from steps.compare import Options, compare
 from steps.fingerprint import TAG
-from tasks.contract import Range, Search, get_task
+from steps.train import Part, Trained
+from tasks.contract import Range, Search, UserError, get_task
 from tests.conftest import ROOT
 
 DIGITS = get_task("digits")
@@ -40,9 +41,10 @@ QUICK = dataclasses.replace(
 PROCESS = """
 import sys
 from steps import cli, search
+from tasks.contract import get_task
 cli.set_up_logging()
-search.HEARTBEAT_SECONDS, search.STALE_SECONDS = 0.5, 4.0
-search.take_part(search.Worker("digits", sys.argv[1], int(sys.argv[2])))
+search.HEARTBEAT_SECONDS, search.STALE_SECONDS = 0.5, 5.0
+search.take_part(search.Worker("digits", get_task("digits").search, sys.argv[1], int(sys.argv[2])))
 """
 
 
@@ -53,7 +55,6 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
             yield from pool.map(work, items)
 
     monkeypatch.setattr(comparing, "run_all", run_all)
-    monkeypatch.setattr(search, "get_task", lambda name: QUICK)
 
 
 def trials_of(client: MlflowClient, study: Run) -> list[Run]:
@@ -69,14 +70,13 @@ def test_the_best_trial_is_an_ordinary_candidate(
     study = search.open_search(store, QUICK, QUICK.search)
     trials = trials_of(store, study)
     assert [trial.info.status for trial in trials] == ["FINISHED"] * 3
-    found = search.best(store, QUICK, study.info.run_id)
-    assert found.value == max(trial.data.metrics["value"] for trial in trials)
-    candidate = find(store, QUICK, f"runs:/{found.run_id}")
-    assert candidate.metrics["val_accuracy"] == found.value
-    parent = store.get_run(found.run_id).data.tags["mlflow.parentRunId"]
+    value, run_id = search.best(store, study.info.run_id)
+    assert value == max(trial.data.metrics["value"] for trial in trials)
+    assert find(store, QUICK, f"runs:/{run_id}").metrics["val_accuracy"] == value
+    parent = store.get_run(run_id).data.tags["mlflow.parentRunId"]
     assert parent in [trial.info.run_id for trial in trials]
-    assert f"-P model_uri=runs:/{found.run_id}" in study.data.tags[runs.NOTE]
-    assert f"val_accuracy {found.value:.4f}" in capsys.readouterr().out
+    assert f"-P model_uri=runs:/{run_id}" in study.data.tags[runs.NOTE]
+    assert f"val_accuracy {value:.4f}" in capsys.readouterr().out
 
     compare(QUICK, "search", Options(jobs=1, trials=3))  # it has them all
     assert len(trials_of(store, study)) == 3
@@ -88,6 +88,40 @@ def test_another_space_is_another_search(store: MlflowClient) -> None:
     first = search.open_search(store, QUICK, QUICK.search).info.run_id
     assert search.open_search(store, QUICK, wider).info.run_id != first
     assert search.open_search(store, QUICK, QUICK.search).info.run_id == first
+
+
+def test_a_search_whose_trials_fail_gives_up_and_says_why(
+    store: MlflowClient, in_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(*_: Any, **__: Any) -> None:
+        raise UserError("the loss is nan")
+
+    monkeypatch.setattr(search, "train", train)
+    with pytest.raises(cli.StepError, match="10 trials failed, one of them: the loss is nan"):
+        compare(QUICK, "search", Options(jobs=1, trials=3))
+
+
+def test_a_trial_that_others_gave_up_is_not_counted(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert QUICK.search is not None
+    study = search.open_search(store, QUICK, QUICK.search)
+    given_up: list[str] = []
+
+    def train(task: Any, config: Any, part: Part, watch: Any) -> Trained:
+        if not given_up:
+            given_up.append(part.parent)
+            store.set_terminated(part.parent, "FAILED")
+        with mlflow.start_run(experiment_id=study.info.experiment_id) as run:
+            mlflow.log_metric("val_accuracy", 0.5)
+        return Trained(run.info.run_id, "")
+
+    monkeypatch.setattr(search, "train", train)
+    assert search.take_part(search.Worker("digits", QUICK.search, study.info.run_id, 2)) == 3
+    states = {trial.info.run_id: trial.info.status for trial in trials_of(store, study)}
+    assert states.pop(given_up[0]) == "FAILED"
+    assert list(states.values()) == ["FINISHED"] * 2
+    assert "not counted, others had given it up meanwhile" in caplog.text
 
 
 @pytest.mark.slow

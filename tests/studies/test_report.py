@@ -83,6 +83,24 @@ def test_time_to_the_target_counts_epochs_and_their_seconds() -> None:
     assert "never reaches 95.00 % in 1 of 2 runs." in found.sentences()
 
 
+def test_a_variant_that_sometimes_fails_to_reach_the_target_is_not_called_faster() -> None:
+    rows = [repeat("safe", seed, 0.96, curve=(0.1, 0.94, 0.96)) for seed in range(1, 7)]
+    rows += [
+        repeat("risky", seed, 0.96, curve=(0.96, 0.94, 0.93) if seed < 6 else (0.1, 0.2, 0.3)) for seed in range(1, 7)
+    ]
+    found = report(rows, target=0.95)
+    assert found.target_comparisons == []
+    assert "risky reaches 95.00 % in 5 of 6 runs." in found.sentences()
+
+
+def test_a_long_description_is_cut_at_the_end_of_a_line() -> None:
+    names = [f"variant with a long name, number {number}" for number in range(60)]
+    found = report([repeat(name, seed, 0.9 + seed / 100) for name in names for seed in (1, 2)])
+    text = found.markdown()
+    assert len(text) < 8_000
+    assert text.endswith("\n- …")
+
+
 def test_overfitting_is_dated() -> None:
     date = "lowest after epoch 2.0, 100% higher at the end"
     assert f"Overfitting, by the validation loss: <plain> ({date}), better ({date})." in report(CLEAR).sentences()

@@ -80,6 +80,25 @@ def test_the_same_difference_with_every_seed_is_a_matter_of_signs(repeats: int, 
     assert difference("a", "a", one, one).p_value == 1
 
 
+def test_equal_differences_of_whole_numbers_have_the_spread_of_rounding() -> None:
+    one, other = dict.fromkeys(range(5), 6.0), dict.fromkeys(range(5), 3.0)
+    found = difference("a", "b", one, other, step=1)
+    error = 1 / math.sqrt(12 * 5)
+    assert found.p_value == pytest.approx(2 * stats.t.sf(3 / error, 4))
+    assert found.half_width == pytest.approx(stats.t.ppf(0.975, 4) * error)
+    assert found.distinguishable
+    assert not difference("a", "a", one, one, step=1).distinguishable
+
+
+def test_more_comparisons_need_more_repeats() -> None:
+    found = difference("a", "b", {1: 0.0, 2: 2.0}, {1: 0.0, 2: 0.0})  # mean 1, standard deviation √2
+    alone, among = found.needed(1), found.needed(10)
+    assert alone is not None
+    assert among is not None
+    assert alone == repeats_needed(1 / math.sqrt(2))
+    assert alone < among
+
+
 def test_one_pair_tells_nothing() -> None:
     found = difference("a", "b", {1: 0.9}, {1: 0.1})
     assert found.mean == pytest.approx(0.8)
