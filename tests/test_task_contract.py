@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import os
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import keras
 import mlflow
@@ -73,6 +73,27 @@ def test_loading_twice_gives_the_same(task: Task) -> None:
 def test_models_are_named_as_their_configuration_says(task: Task) -> None:
     assert {name: config.model for name, config in task.models.items()} == {name: name for name in task.models}
     assert task.configure().model == task.default_model
+
+
+def test_studies_compare_models_that_can_be_built(task: Task) -> None:
+    for name, study in task.studies.items():
+        assert study.question.endswith("?"), name
+        assert len(set(study.variants.values())) == len(study.variants) > 1, f"{name} has two names for one variant"
+        for config in study.variants.values():
+            assert config.model in task.models
+            assert config.train_examples <= len(task.load("train"))
+            assert task.build(config).count_params() > 0
+
+
+def test_the_search_is_through_fields_of_the_configuration(task: Task) -> None:
+    if task.search is None:
+        pytest.skip("it has no search")
+    for name, wanted in task.search.space.items():
+        values = wanted if isinstance(wanted, tuple) else (wanted.low, wanted.high)
+        whole = isinstance(getattr(task.search.base, name), int) and not isinstance(wanted, tuple)
+        for value in values:
+            changed: dict[str, Any] = {name: int(value) if whole else value}
+            assert task.build(dataclasses.replace(task.search.base, **changed))
 
 
 def test_one_epoch_gives_a_finite_loss_and_changes_weights(modelled: tuple[Task, Config]) -> None:

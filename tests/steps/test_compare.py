@@ -145,6 +145,17 @@ def test_a_changed_library_trains_again_and_says_so(
     assert line.endswith(f"there changed: library keras {found['keras']} → 99.0")
 
 
+def test_seconds_are_only_taken_over_where_nothing_ran_beside(store: MlflowClient, in_process: list[Job]) -> None:
+    plain = Study("Which?", {"short": SHORT})
+    task = dataclasses.replace(DIGITS, studies={"plain": plain, "timed": dataclasses.replace(plain, timed=True)})
+    trained = []
+    for name in ("plain", "timed", "timed", "plain"):
+        in_process.clear()
+        compare(task, name, Options(repeats=1))
+        trained.append(len(in_process))
+    assert trained == [1, 1, 0, 0]
+
+
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the project."""
