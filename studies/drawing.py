@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from studies.outcome import Outcome
 from studies.statistics import Difference, summarize
@@ -67,10 +67,12 @@ def curves(outcome: Outcome) -> Figure:
         axes.grid(alpha=0.3)
         if name == "loss":
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
         else:
             _as_share(axes.yaxis, outcome)
+            _leave_out_the_start(axes, outcome, variants)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
     return figure
@@ -166,6 +168,18 @@ def _curve(axes: Axes, outcome: Outcome, variant: str, name: str, colour: str) -
         axes.plot(epochs, rows.mean(axis=0), color=colour, linestyle=style, linewidth=1.4, label=label)
         if split == "val":
             axes.fill_between(epochs, rows.min(axis=0), rows.max(axis=0), color=colour, alpha=0.15, linewidth=0)
+
+
+def _leave_out_the_start(axes: Axes, outcome: Outcome, variants: Sequence[str]) -> None:
+    """Limits the axis to where the curves come apart; the first epochs would press them together."""
+    name = f"val_{outcome.primary.name}"
+    rows = [repeat.curves[name] for variant in variants for repeat in outcome.of(variant)]
+    later = [value for row in rows for value in row[len(row) // 5 :]]
+    room = 0.1 * (max(later) - min(later)) or 0.01
+    if outcome.primary.higher_is_better:
+        axes.set_ylim(bottom=min(later) - room)
+    else:
+        axes.set_ylim(top=max(later) + room)
 
 
 def _as_share(axis: object, outcome: Outcome) -> None:

@@ -98,6 +98,20 @@ class Report:
         }
         return self._compared(epochs, step=1)
 
+    @cached_property
+    def gap_comparisons(self) -> list[Difference]:
+        """Of the distance between the training and the validation split, in the direction of overfitting."""
+        sign = 1 if self.outcome.primary.higher_is_better else -1
+        trained = f"trained_{self.outcome.primary.name}"
+        gaps = {
+            variant: {
+                repeat.seed: sign * (repeat.metrics[trained] - repeat.metrics[self.outcome.metric])
+                for repeat in self.outcome.of(variant)
+            }
+            for variant in self.outcome.study.variants
+        }
+        return self._compared(gaps)
+
     def sentences(self) -> list[str]:
         """The findings, most important first."""
         return [
@@ -105,6 +119,7 @@ class Report:
             *self._verdicts(),
             *self._target(),
             *self._diagnoses(),
+            *self._gaps(),
             *self._more_data(),
             *self._overfitting(),
             *self.failures(),
@@ -138,7 +153,7 @@ class Report:
         scale, unit = (100, " points") if self.outcome.primary.share else (1, f" in {self.outcome.primary.name}")
         digits = ".2f" if self.outcome.primary.share else ".3g"
         width = "" if math.isnan(half_width) else f" ± {scale * half_width:{digits}}"
-        return f"{scale * number:{digits}}{width}{unit}"
+        return f"{scale * number:z{digits}}{width}{unit}"
 
     def figures(self) -> Iterator[tuple[str, Figure]]:
         """By name; none where nothing has a result."""
@@ -295,6 +310,16 @@ class Report:
             found.append(f"{kind.capitalize()}: {sizes}.")
         return found
 
+    def _gaps(self) -> list[str]:
+        found = []
+        for one in self.gap_comparisons:
+            if one.distinguishable:
+                closer, other = (one.first, one.second) if one.mean < 0 else (one.second, one.first)
+                size = self.amount(abs(one.mean), one.half_width)
+                evidence = f"n = {one.count}, {_p(one.p_value)}"
+                found.append(f"{closer} is closer to its training split than {other} by {size} ({evidence}).")
+        return found
+
     def _more_data(self) -> list[str]:
         if (found := diagnose_data(self.outcome, self.comparisons)) is None:
             return []
@@ -336,7 +361,7 @@ CAPTIONS = {
     "differences": "Paired differences over the seeds, first minus second, with 95 % intervals. Pale ones are not "
     "distinguishable from nothing once all comparisons are taken into account.",
     "curves": "Means over the seeds, validation solid with a band from the lowest to the highest seed, training "
-    "dashed. The training curves are Keras's: measured while the weights change, with dropout on.",
+    "dashed. The training curves are Keras's: measured while the weights change, with dropout on and penalties added.",
     "by_examples": "Means with bands from the lowest to the highest seed. If the two lines still approach each other, "
     "more data would help; if both are far below the dashed line, a larger model would.",
 }

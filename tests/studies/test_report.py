@@ -112,6 +112,14 @@ def test_diagnoses_come_with_their_numbers() -> None:
     assert "High variance: large (9.00 points)." in sentences
 
 
+def test_a_smaller_gap_between_the_splits_is_said_where_it_can_be_told() -> None:
+    wide = [repeat("wide", seed, 0.95, trained=0.99 + 0.001 * seed) for seed in range(1, 6)]
+    narrow = [repeat("narrow", seed, 0.95, trained=0.96) for seed in range(1, 6)]
+    gaps = [s for s in report(wide + narrow).sentences() if "closer" in s]
+    assert gaps == ["narrow is closer to its training split than wide by 3.30 ± 0.20 points (n = 5, p < 0.001)."]
+    assert not [s for s in report(wide + [replace(r, variant="same") for r in wide]).sentences() if "closer" in s]
+
+
 def test_a_failed_run_is_shown_with_its_reason_and_the_others_count() -> None:
     rows = [*CLEAR, Repeat("broken", 1, "", {}, {}, "the loss of epoch 1 is nan <b>")]
     found = report(rows)
