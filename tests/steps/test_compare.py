@@ -24,6 +24,7 @@ from mlflow.entities import Run
 from registry.candidates import REUSED_TAG, find
 from steps import cli, runs
 from steps import compare as comparing
+from steps import train as training
 from steps.compare import Options, compare
 from steps.fingerprint import Fingerprint, _code_digests, changes_since, equal_run, fingerprint, log_fingerprint
 from steps.train import train
@@ -54,6 +55,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
             yield work(job)
 
     monkeypatch.setattr(comparing, "run_all", run_all)
+    monkeypatch.setattr(training, "log_figures", lambda *_: None)  # nearly half of a short run's time
     return trained
 
 

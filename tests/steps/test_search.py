@@ -22,6 +22,7 @@ from registry.candidates import find
 from serving.server import free_port, running
 from steps import cli, runs, search
 from steps import compare as comparing
+from steps import train as training
 from steps.compare import Options, compare
 from steps.fingerprint import TAG
 from steps.train import Part, Trained
@@ -55,6 +56,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
             yield from pool.map(work, items)
 
     monkeypatch.setattr(comparing, "run_all", run_all)
+    monkeypatch.setattr(training, "log_figures", lambda *_: None)  # nearly half of a short run's time
 
 
 def trials_of(client: MlflowClient, study: Run) -> list[Run]:
