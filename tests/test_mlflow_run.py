@@ -35,6 +35,7 @@ def git_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "https://example.invalid/project.git"
 
 
+@pytest.mark.slow
 def test_a_git_url_from_another_folder_logs_into_the_callers_store(
     git_url: str, tmp_path: Path, empty_database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

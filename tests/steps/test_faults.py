@@ -22,6 +22,7 @@ from steps.rollback import rollback
 from tasks.contract import get_task
 from tests.conftest import ROOT
 
+pytestmark = pytest.mark.slow
 TASK = get_task("digits")
 
 # Runs a step in a process of its own. The rehearsal is taken as passed: it is slow, and not what is tested here.

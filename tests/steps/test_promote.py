@@ -209,13 +209,19 @@ def test_best_does_not_try_what_was_refused_against_this_champion_before(trained
 
 SABOTAGE = {
     "wrong answers": ("return outputs\n", "return outputs[:, ::-1]\n", "its answers differ from the golden ones by"),
-    "slow": ("batch = np.empty(", "time.sleep(0.2)\n        batch = np.empty(", "it takes 2.* ms for one item"),
+    "takes long": ("batch = np.empty(", "time.sleep(0.2)\n        batch = np.empty(", "it takes 2.* ms for one item"),
     "dies": ("if list in kinds:\n", "if list in kinds:\n            os._exit(1)\n", r"\(ragged\) got no answer"),
     "needs what it does not list": ("import yaml\n", "import tensorflow, yaml\n", "No module named 'tensorflow'"),
 }
 
 
-@pytest.mark.parametrize("sabotage", SABOTAGE.values(), ids=SABOTAGE.keys())
+@pytest.mark.parametrize(
+    "sabotage",
+    [
+        pytest.param(how, id=name, marks=[pytest.mark.slow] if name == "takes long" else [])
+        for name, how in SABOTAGE.items()
+    ],
+)
 def test_a_model_that_fails_its_rehearsal_is_refused_and_the_version_says_why(
     sabotage: tuple[str, str, str], trained_store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -134,6 +134,7 @@ def started(store: MlflowClient, tmp_path: Path, *arguments: str) -> tuple[subpr
     raise AssertionError("no second epoch within 60 s")
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_gets_the_weights_of_a_run_that_was_not(
     step: Step, store: MlflowClient, tmp_path: Path
 ) -> None:
