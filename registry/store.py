@@ -7,13 +7,13 @@ from collections.abc import Callable
 from mlflow.exceptions import MlflowException
 
 
-def upsert(call: Callable[..., object], *arguments: str) -> None:
-    """Calls a method of MlflowClient that sets a tag or an alias.
+def upsert(call: Callable[..., object], *arguments: object, **options: object) -> None:
+    """Calls what sets a tag or an alias, or logs a data set.
 
     MLflow's SQL store looks whether the row is there before it inserts it: of several writers at once all but one fail,
     and succeed when they try again.
     """
     try:
-        call(*arguments)
+        call(*arguments, **options)
     except MlflowException:
-        call(*arguments)
+        call(*arguments, **options)

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from registry.candidates import LAUNCHED_TAG, TASK_TAG, WEIGHTS_TAG
+from registry.store import upsert
 from serving.package import Package, package, run_onnx, weights_digest
 from steps import cli, runs
 from steps.fingerprint import fingerprint, log_fingerprint
@@ -184,7 +185,7 @@ def log_data(task: Task, **splits: Split) -> None:
         dataset = from_numpy(
             split.inputs, targets=split.targets, name=f"{task.name}-{name}", digest=split.digest[:MAX_DATASET_DIGEST]
         )
-        mlflow.log_input(dataset, context=name)
+        upsert(mlflow.log_input, dataset, context=name)
         mlflow.log_params({f"data.{name}_digest": split.digest, f"data.{name}_examples": len(split)})
 
 

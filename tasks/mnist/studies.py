@@ -13,11 +13,11 @@ RATES = {
     "adam": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
     "rmsprop": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2),
     "momentum": (3e-3, 1e-2, 3e-2, 0.1, 0.3),
-    "sgd": (1e-2, 3e-2, 0.1, 0.3, 1.0),
+    "sgd": (1e-2, 0.1, 0.3, 1.0, 3.0),
     "muon": (1e-4, 3e-4, 1e-3, 3e-3),
 }
 # The best of RATES; of the other optimizers that is Keras's. Found by `-P study=learning_rates -P repeats=1`.
-TUNED_RATES = {"momentum": 0.1, "sgd": 0.3}
+TUNED_RATES = {"momentum": 0.1, "sgd": 1.0}
 SIZES = (500, 1_500, 4_500, 13_500, 27_000, 0)
 SMALL = 6_000  # examples, for what would take too long on all
 

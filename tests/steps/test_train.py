@@ -7,15 +7,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from serving.package import REQUIREMENTS
-from steps.train import find_interrupted, train
+from steps.train import find_interrupted, log_data, train
 from tasks.contract import UserError, get_task
 from tests.conftest import ROOT, Step
 
@@ -132,6 +134,24 @@ def started(store: MlflowClient, tmp_path: Path, *arguments: str) -> tuple[subpr
         time.sleep(0.05)
     process.kill()
     raise AssertionError("no second epoch within 60 s")
+
+
+def test_runs_that_log_the_same_data_at_the_same_moment_do_not_fail(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, log_input, failed = get_task("digits"), mlflow.log_input, []
+
+    def first_come(dataset: Any, context: str) -> None:
+        if not failed:  # what MLflow's store raises for all but the fastest
+            failed.append(context)
+            raise MlflowException("UNIQUE constraint failed: datasets.experiment_id, datasets.name, datasets.digest")
+        log_input(dataset, context=context)
+
+    monkeypatch.setattr(mlflow, "log_input", first_come)
+    with mlflow.start_run() as run:
+        log_data(task, train=task.load("train"), validation=task.load("validation"))
+    inputs = store.get_run(run.info.run_id).inputs.dataset_inputs
+    assert [one.dataset.name for one in inputs] == ["digits-train", "digits-validation"]
 
 
 @pytest.mark.slow
