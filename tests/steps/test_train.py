@@ -139,7 +139,8 @@ def started(store: MlflowClient, tmp_path: Path, *arguments: str) -> tuple[subpr
 def test_runs_that_log_the_same_data_at_the_same_moment_do_not_fail(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task, log_input, failed = get_task("digits"), mlflow.log_input, []
+    task, log_input = get_task("digits"), mlflow.log_input
+    failed: list[str] = []
 
     def first_come(dataset: Any, context: str) -> None:
         if not failed:  # what MLflow's store raises for all but the fastest
@@ -150,8 +151,9 @@ def test_runs_that_log_the_same_data_at_the_same_moment_do_not_fail(
     monkeypatch.setattr(mlflow, "log_input", first_come)
     with mlflow.start_run() as run:
         log_data(task, train=task.load("train"), validation=task.load("validation"))
-    inputs = store.get_run(run.info.run_id).inputs.dataset_inputs
-    assert [one.dataset.name for one in inputs] == ["digits-train", "digits-validation"]
+    inputs = store.get_run(run.info.run_id).inputs
+    assert inputs is not None
+    assert [one.dataset.name for one in inputs.dataset_inputs] == ["digits-train", "digits-validation"]
 
 
 @pytest.mark.slow
