@@ -88,7 +88,11 @@ def run_study(client: MlflowClient, task: Task, name: str, options: Options) -> 
         print(f"\n{name} · run {run.info.run_id}\n{study.question}", flush=True)
         jobs = jobs_of(task, study, run, options.repeats)
         known = set() if options.force else reuse(client, task, run, jobs)
-        failures = train_missing([job for job in jobs if job not in known], study, options)
+        try:
+            failures = train_missing([job for job in jobs if job not in known], study, options)
+        except BaseException:  # its processes are gone, wherever in their work that met them
+            end_unfinished(client, run)
+            raise
         outcome = Outcome(task.name, name, study, task.primary, collect(client, run, jobs, failures))
         report = Report(outcome, run.info.run_id, reused=len(known))
         log_report(report)
@@ -191,6 +195,13 @@ def train_missing(jobs: Sequence[Job], study: Study, options: Options) -> dict[J
             remaining = f", about {_span(left)} left" if left else ""
             print(f"[{count}/{len(jobs)}] {_line(done)}{remaining}", flush=True)
     return failures
+
+
+def end_unfinished(client: MlflowClient, parent: Run) -> None:
+    """Marks children that nobody works on any more."""
+    below = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' and attributes.status = 'RUNNING'"
+    for child in client.search_runs([parent.info.experiment_id], below):
+        client.set_terminated(child.info.run_id, "KILLED")
 
 
 def collect(client: MlflowClient, parent: Run, jobs: Sequence[Job], failures: Mapping[Job, str]) -> list[Repeat]:
