@@ -7,13 +7,15 @@ mistake, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import logging
 import os
 import signal
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from serving.rehearsal import RehearsalError
@@ -106,9 +108,9 @@ def truth(text: str) -> bool:
 def main(target: Parser, run: Callable[[argparse.Namespace], Any], argv: Sequence[str] | None = None) -> NoReturn:
     """Parses, runs the step and leaves with its exit code."""
     set_up_logging()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # asked to stop, tidy up as after Ctrl-C
     try:
-        run(target.parse_args(argv))
+        with interruptible():
+            run(target.parse_args(argv))
         gc.freeze()  # or Python would walk a million imported objects once more before it ends
     except UserError as error:
         _leave(error, 2)
@@ -119,6 +121,26 @@ def main(target: Parser, run: Callable[[argparse.Namespace], Any], argv: Sequenc
     except KeyboardInterrupt:
         _leave("Interrupted.", 130)
     sys.exit(0)
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Asked to stop by SIGTERM, what runs inside hears of it as of Ctrl-C. Raised while Python does away with an
+    object, a KeyboardInterrupt would only be printed, so it is raised again a moment later."""
+    handler, report = signal.signal(signal.SIGTERM, signal.default_int_handler), sys.unraisablehook
+
+    def unraisable(caught: Any) -> None:
+        if caught.exc_type is KeyboardInterrupt:
+            threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGTERM]).start()
+        else:
+            report(caught)
+
+    sys.unraisablehook = unraisable
+    try:
+        yield
+    finally:
+        sys.unraisablehook = report
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _leave(reason: object, code: int) -> NoReturn:

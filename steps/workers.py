@@ -93,13 +93,17 @@ def run_all(work: Callable[[Item], Result], items: Sequence[Item], processes: in
         for future in as_completed([pool.submit(_call, work, item) for item in items]):
             yield future.result()
     except BrokenProcessPool as error:
+        _see_off(multiprocessing.active_children())  # the pool has told them to end
         raise cli.StepError(
             "A training process was killed; was there too little memory? Run the same command again: what has finished "
             "is kept. With -P jobs=1 less runs at once."
         ) from error
     except BaseException:  # this process is to end, and the runs in hand with it
         pool.shutdown(wait=False, cancel_futures=True)
-        _end(multiprocessing.active_children())
+        in_hand = multiprocessing.active_children()
+        for process in in_hand:
+            process.terminate()
+        _see_off(in_hand)
         raise
     pool.shutdown()
 
@@ -121,19 +125,15 @@ def train_job(job: Job) -> Done:
 
 def _call(work: Callable[[Item], Result], item: Item) -> Result:
     """Asked to stop, `work` hears of it as of Ctrl-C, tidies up, and the process ends."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return work(item)
+        with cli.interruptible():
+            return work(item)
     except KeyboardInterrupt:
         os._exit(130)  # the pool would go on with the next item
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
-def _end(processes: Sequence[multiprocessing.process.BaseProcess]) -> None:
-    """Ends them, by force where asking does not help."""
-    for process in processes:
-        process.terminate()
+def _see_off(processes: Sequence[multiprocessing.process.BaseProcess]) -> None:
+    """Waits until they have ended, and ends those by force that take too long."""
     deadline = time.monotonic() + GRACE_SECONDS
     for process in processes:
         process.join(max(0.0, deadline - time.monotonic()))
