@@ -122,8 +122,7 @@ def best(task: Task, candidates: list[Candidate]) -> Candidate:
             f"{task.name} has no evaluated candidate. Evaluate one first: mlflow run . -e evaluate -P task={task.name} "
             "(one that was rolled back, refused or broken has to be named by model_uri)"
         )
-    sign = 1 if task.primary.higher_is_better else -1
-    return max(ready, key=lambda candidate: sign * candidate.metrics[metric])
+    return max(ready, key=lambda candidate: task.primary.sign * candidate.metrics[metric])
 
 
 def models_of_versions(client: MlflowClient, task: Task, wanted: Callable[[ModelVersion], bool]) -> set[str]:

@@ -140,7 +140,7 @@ def slice_losses(gain: np.ndarray, names: np.ndarray) -> list[SliceLoss]:
 
 
 def _reaches(primary: Primary, value: float) -> bool:
-    return value >= primary.floor if primary.higher_is_better else value <= primary.floor
+    return primary.sign * value >= primary.sign * primary.floor
 
 
 def _gain(primary: Primary, candidate: Scores, champion: Scores) -> np.ndarray:
@@ -148,4 +148,4 @@ def _gain(primary: Primary, candidate: Scores, champion: Scores) -> np.ndarray:
     if len(candidate.score) != len(champion.score) or not np.array_equal(candidate.slice, champion.slice):
         raise ValueError("Expected both to be scored on the same examples.")
     gain = candidate.score - champion.score
-    return gain if primary.higher_is_better else -gain
+    return primary.sign * gain

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 from serving.rehearsal import RehearsalError
-from tasks.contract import Config, Task, UserError, get_task
+from tasks.contract import Config, Task, UserError, get_task, one_line
 
 # TensorFlow and MLflow greet with a screenful; what a person should see is ours. Set before they are imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -146,7 +146,7 @@ def interruptible() -> Iterator[None]:
 def _leave(reason: object, code: int) -> NoReturn:
     from steps.runs import end_launched_run
 
-    line = " ".join(str(reason).split())
+    line = one_line(reason)
     print(f"error: {line}" if code != 130 else line, file=sys.stderr)
     end_launched_run(line)
     sys.exit(code)

@@ -14,8 +14,8 @@ from mlflow.entities import Metric, Param, Run, RunTag
 
 from registry.candidates import REUSED_TAG, WEIGHTS_TAG
 from steps import cli, runs, search
-from steps.fingerprint import changes_since, equal_run, fingerprint
-from steps.train import MAX_METRICS_A_BATCH, VARIANT_TAG, Part, run_name
+from steps.fingerprint import changes_since, data_digests, equal_run, fingerprint
+from steps.train import VARIANT_TAG, Part, run_name
 from steps.workers import Done, Job, at_once, run_all, train_job
 from studies.outcome import Outcome, Repeat
 from studies.report import Report
@@ -91,7 +91,7 @@ def run_study(client: MlflowClient, task: Task, name: str, options: Options) -> 
         try:
             failures = train_missing([job for job in jobs if job not in known], study, options)
         except BaseException:  # its processes are gone, wherever in their work that met them
-            end_unfinished(client, run)
+            runs.end_unfinished(client, run)
             raise
         outcome = Outcome(task.name, name, study, task.primary, collect(client, run, jobs, failures))
         report = Report(outcome, run.info.run_id, reused=len(known))
@@ -115,8 +115,8 @@ def run_search(client: MlflowClient, task: Task, wanted: Search, options: Option
         worker = search.Worker(task.name, wanted, study_id, options.trials)
         with contextlib.closing(run_all(search.take_part, [worker] * processes, processes)) as ended:
             mlflow.log_metric("search_trials", sum(ended))
-        _, best_run = search.best(client, study_id)
-        report = SearchReport(task.name, task.primary, search.trials_of(client, study_id), best_run)
+        trials = search.trials_of(client, study_id)
+        report = SearchReport(task.name, task.primary, trials, search.best_run(client, task, trials))
         client.log_figure(study_id, report.figure(), "figures/trials.png")
         client.set_tag(study_id, runs.NOTE, report.markdown())
         client.set_terminated(study_id)
@@ -137,7 +137,7 @@ def jobs_of(task: Task, study: Study, parent: Run, repeats: int) -> list[Job]:
 def reuse(client: MlflowClient, task: Task, parent: Run, jobs: Sequence[Job]) -> set[Job]:
     """Takes over finished runs that would come out the same, and says for every other one that was trained before what
     has changed."""
-    data = {split: task.load(split).digest for split in ("train", "validation")}
+    data = data_digests(task.load)
     experiment = parent.info.experiment_id
     known = set()
     for job in jobs:
@@ -174,8 +174,7 @@ def adopt(client: MlflowClient, same: Run, job: Job) -> None:
     ]
     params = [Param(key, value) for key, value in same.data.params.items()]
     client.log_batch(child.info.run_id, params=params, tags=[RunTag(WEIGHTS_TAG, same.data.tags[WEIGHTS_TAG])])
-    for first in range(0, len(metrics), MAX_METRICS_A_BATCH):
-        client.log_batch(child.info.run_id, metrics=metrics[first : first + MAX_METRICS_A_BATCH])
+    runs.log_points(client, child.info.run_id, metrics)
     client.set_terminated(child.info.run_id, end_time=same.info.end_time)
 
 
@@ -197,25 +196,12 @@ def train_missing(jobs: Sequence[Job], study: Study, options: Options) -> dict[J
     return failures
 
 
-def end_unfinished(client: MlflowClient, parent: Run) -> None:
-    """Marks children that nobody works on any more."""
-    below = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' and attributes.status = 'RUNNING'"
-    for child in client.search_runs([parent.info.experiment_id], below):
-        client.set_terminated(child.info.run_id, "KILLED")
-
-
 def collect(client: MlflowClient, parent: Run, jobs: Sequence[Job], failures: Mapping[Job, str]) -> list[Repeat]:
     """What the study's runs found, in the order of variants and seeds."""
-    children: dict[tuple[str, str], Run] = {}
-    token = None
-    while True:
-        page = client.search_runs(
-            [parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'", page_token=token
-        )
-        for child in page:
-            children[child.data.tags[VARIANT_TAG], child.data.params["config.seed"]] = child
-        if not (token := page.token):
-            break
+    children = {
+        (child.data.tags[VARIANT_TAG], child.data.params["config.seed"]): child
+        for child in runs.children(client, parent)
+    }
     found = []
     for job in jobs:
         variant, seed = job.part.variant, job.config.seed
@@ -234,7 +220,7 @@ def log_report(report: Report) -> None:
     """The page, its figures, its figures in numbers, and the description of the study's run."""
     mlflow.log_text(report.html(), "report.html")
     mlflow.log_dict(report.numbers(), "report.json")
-    for name, figure in report.figures():
+    for name, figure in report.figures.items():
         mlflow.log_figure(figure, f"figures/{name}.png")
     for name, value in report.metrics().items():
         mlflow.log_metric(name, value)

@@ -8,7 +8,7 @@ import functools
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from steps import runs
-from tasks.contract import Config, Task
+from tasks.contract import Config, Split, SplitName, Task
 
 FILE = "code/fingerprint.json"
 TAG = "fingerprint"  # of a run: the whole
@@ -26,6 +26,9 @@ CONFIG_TAG = "fingerprint.config"  # of a run: the configuration alone
 # What takes part in training and in making the logged model, besides the task's own folder.
 SHARED_CODE = ("tasks/*.py", "steps/train.py", "steps/callbacks.py", "serving/package.py", "serving/model.py")
 DECLARATIONS = "studies.py"  # of a task: says what is compared; what of it is trained stands in the configuration
+
+
+LEARNT_FROM: tuple[SplitName, ...] = ("train", "validation")
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,12 @@ def fingerprint(task: Task, config: Config, data: Mapping[str, str], root: Path 
     # As JSON gives it back: what is compared has been stored.
     values = json.loads(json.dumps(dataclasses.asdict(config)))
     return Fingerprint(_code_digests(task.name, root), values, dict(data), runs.libraries())
+
+
+@functools.cache  # as for the code: a process works with what it has read
+def data_digests(load: Callable[[SplitName], Split]) -> dict[str, str]:
+    """Of the splits that decide a train run, whole, by name."""
+    return {split: load(split).digest for split in LEARNT_FROM}
 
 
 def log_fingerprint(found: Fingerprint) -> None:

@@ -8,7 +8,7 @@ import logging
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,18 @@ from typing import Any
 import mlflow
 import requests
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, Run
+from mlflow.entities import Experiment, Metric, Run
 from mlflow.exceptions import MlflowException
 
 from registry.candidates import LAUNCHED_TAG
-from tasks.contract import Task, UserError
+from tasks.contract import Task, UserError, one_line
 
 logger = logging.getLogger(__name__)
 
 NOTE = "mlflow.note.content"  # what the UI shows as a run's description
 CHECKPOINT_TAG = "checkpoint"  # of a train run: "<epochs done>:<artifact path>"
 DEFAULT_EXPERIMENT = "0"
+MAX_METRICS_A_BATCH = 1_000  # what a tracking server accepts at once
 KIND_TAG = "mlflow.experimentKind"  # of an experiment: whether the UI opens with runs or with traces
 SYSTEM_METRICS_SECONDS = 1  # MLflow samples every 10 s, longer than a short run takes
 ROOT = Path(__file__).resolve().parent.parent
@@ -119,11 +120,36 @@ def step_run(
         try:
             yield run
         except (Exception, KeyboardInterrupt) as error:
-            reason = "interrupted" if isinstance(error, KeyboardInterrupt) else " ".join(str(error).split())
+            reason = "interrupted" if isinstance(error, KeyboardInterrupt) else one_line(error)
             client.set_tag(run.info.run_id, NOTE, f"{note}\n\n**Did not finish:** {reason}")
             if isinstance(error, KeyboardInterrupt | StoppedEarlyError):
                 mlflow.end_run("KILLED")
             raise
+
+
+def children(client: MlflowClient, parent: Run, status: str = "") -> list[Run]:
+    """The runs below one, all or those of a status."""
+    condition = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
+    if status:
+        condition += f" and attributes.status = '{status}'"
+    page = client.search_runs([parent.info.experiment_id], condition)
+    found = list(page)
+    while page.token:
+        page = client.search_runs([parent.info.experiment_id], condition, page_token=page.token)
+        found += page
+    return found
+
+
+def end_unfinished(client: MlflowClient, parent: Run) -> None:
+    """Marks children that nobody works on any more."""
+    for child in children(client, parent, "RUNNING"):
+        client.set_terminated(child.info.run_id, "KILLED")
+
+
+def log_points(client: MlflowClient, run_id: str, points: Sequence[Metric]) -> None:
+    """Logs metrics, in parts that a tracking server accepts."""
+    for start in range(0, len(points), MAX_METRICS_A_BATCH):
+        client.log_batch(run_id, metrics=points[start : start + MAX_METRICS_A_BATCH])
 
 
 def end_launched_run(reason: str) -> None:

@@ -13,7 +13,7 @@ import io
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +24,9 @@ from mlflow.optuna.storage import MlflowStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from steps import cli, runs
-from steps.fingerprint import equal_run, fingerprint
+from steps.fingerprint import data_digests, equal_run, fingerprint
 from steps.train import Part, train
-from tasks.contract import Config, Search, Task, UserError, get_task
+from tasks.contract import Config, Search, Task, UserError, get_task, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -81,8 +81,7 @@ def open_search(client: MlflowClient, task: Task, search: Search) -> Run:
     mislead.
     """
     experiment = runs.experiment_of(client, task)
-    data = {split: task.load(split).digest for split in ("train", "validation")}
-    what = repr((fingerprint(task, search.base, data).digest, sorted(search.space.items())))
+    what = repr((fingerprint(task, search.base, data_digests(task.load)).digest, sorted(search.space.items())))
     name = f"search {hashlib.sha256(what.encode()).hexdigest()[:8]}"
     if not _named(client, experiment, name):
         direction = "MAXIMIZE" if task.primary.higher_is_better else "MINIMIZE"
@@ -128,22 +127,23 @@ def take_part(worker: Worker) -> int:
                 client.delete_run(str(trial._trial_id))
 
 
-def best(client: MlflowClient, study_id: str) -> tuple[float, str]:
-    """The primary metric of the best trial on the validation split, and the id of its train run.
+def trials_of(client: MlflowClient, study_id: str) -> list[FrozenTrial]:
+    """All trials, in their order."""
+    return sorted(_study(client, study_id).get_trials(deepcopy=False), key=_begun)
+
+
+def best_run(client: MlflowClient, task: Task, trials: Sequence[FrozenTrial]) -> str:
+    """The id of the train run of the best trial.
 
     Raises:
         cli.StepError: No trial was completed.
     """
-    try:
-        trial = _study(client, study_id).best_trial
-    except ValueError as error:
-        raise cli.StepError("No trial was completed.") from error
-    return float(trial.value or 0.0), client.get_run(str(trial._trial_id)).data.tags[TRAIN_RUN_TAG]
-
-
-def trials_of(client: MlflowClient, study_id: str) -> list[FrozenTrial]:
-    """All trials, in their order."""
-    return sorted(_study(client, study_id).get_trials(deepcopy=False), key=_begun)
+    completed = [trial for trial in trials if trial.state == TrialState.COMPLETE]
+    if not completed:
+        raise cli.StepError("No trial was completed.")
+    best = max(completed, key=lambda trial: task.primary.sign * (trial.value or 0.0))
+    train_run: str = client.get_run(str(best._trial_id)).data.tags[TRAIN_RUN_TAG]
+    return train_run
 
 
 def _run(client: MlflowClient, task: Task, search: Search, study: optuna.Study, trial: optuna.Trial) -> None:
@@ -167,11 +167,11 @@ def _run(client: MlflowClient, task: Task, search: Search, study: optuna.Study, 
     except runs.StoppedEarlyError as error:
         _tell(study, trial, f"stopped, {error}", TrialState.PRUNED)
     except UserError as error:
-        client.set_tag(trial_id, runs.NOTE, " ".join(str(error).split()))
+        client.set_tag(trial_id, runs.NOTE, one_line(error))
         _tell(study, trial, f"failed: {error}", TrialState.FAIL)
     except Exception as error:  # ours, or the server's; the other trials are not to blame
         logger.exception("%s failed.", name)
-        client.set_tag(trial_id, runs.NOTE, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        client.set_tag(trial_id, runs.NOTE, f"{type(error).__name__}: {one_line(error)}")
         _tell(study, trial, "failed", TrialState.FAIL)
     except KeyboardInterrupt:
         _tell(study, trial, "interrupted", TrialState.FAIL)  # it is not to be waited for
@@ -180,9 +180,8 @@ def _run(client: MlflowClient, task: Task, search: Search, study: optuna.Study, 
 
 def _equal(client: MlflowClient, task: Task, config: Config, study: optuna.Study) -> str | None:
     """The id of a finished train run that would come out the same."""
-    data = {split: task.load(split).digest for split in ("train", "validation")}
     experiment = client.get_run(str(study._study_id)).info.experiment_id
-    run = equal_run(client, experiment, fingerprint(task, config, data))
+    run = equal_run(client, experiment, fingerprint(task, config, data_digests(task.load)))
     return run.info.run_id if run else None
 
 
@@ -265,9 +264,7 @@ def _give_up_the_dead(
             watched[run.info.run_id] = beat, now
         elif now - since > STALE_SECONDS:
             logger.info("%s is given up: its process has died.", run.info.run_name)
-            below = f"tags.`mlflow.parentRunId` = '{run.info.run_id}' and attributes.status = 'RUNNING'"
-            for child in client.search_runs([run.info.experiment_id], below):
-                client.set_terminated(child.info.run_id, "KILLED")
+            runs.end_unfinished(client, run)
             client.set_terminated(run.info.run_id, "FAILED")
 
 

@@ -21,7 +21,7 @@ from registry.ledger import champion as champion_version
 from serving.gateway.app import MOST_BYTES, create_app
 from serving.gateway.champion import Champion, Release
 from steps import cli, runs
-from tasks.contract import Picture, Presentation, Task, UserError, get_task
+from tasks.contract import Picture, Presentation, Task, UserError, get_task, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def _listening(app: Flask, host: str, port: int) -> waitress.server.BaseWSGIServ
             ident=None,
         )
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         advice = f"Name another port, e.g. port={port + 100}"
         if getattr(error, "errno", None) != errno.EADDRINUSE:
             advice = "Expected an address of this machine, e.g. host=127.0.0.1 or 0.0.0.0"

@@ -37,7 +37,6 @@ CONFIG_FILE = "config.json"
 # Of a study's train run.
 VARIANT_TAG = "variant"
 TIMED_TAG = "timed_on"  # the machine that it had for itself
-MAX_METRICS_A_BATCH = 1_000  # what a tracking server accepts at once
 MAX_DATASET_DIGEST = 36  # what MLflow keeps of a dataset's digest; the whole one is a parameter
 
 
@@ -284,9 +283,7 @@ def _copy_curves(client: MlflowClient, interrupted: Interrupted) -> None:
     assert new is not None
     names = [name for name in old.data.metrics if name.startswith(("train_", "val_", "epoch_"))]
     points = [point for name in names for point in client.get_metric_history(old.info.run_id, name)]
-    done = [point for point in points if point.step <= interrupted.epochs_done]
-    for start in range(0, len(done), MAX_METRICS_A_BATCH):
-        client.log_batch(new.info.run_id, metrics=done[start : start + MAX_METRICS_A_BATCH])
+    runs.log_points(client, new.info.run_id, [point for point in points if point.step <= interrupted.epochs_done])
     mlflow.set_tag("resumed_from", old.info.run_id)
     client.set_tag(old.info.run_id, "resumed_by", new.info.run_id)
     if old.info.status == "RUNNING":  # nobody was left to end it

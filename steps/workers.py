@@ -19,9 +19,10 @@ from typing import TypeVar
 
 import psutil
 
+from serving.container import entrypoint
 from steps import cli
 from steps.train import Part, train
-from tasks.contract import Config, UserError, get_task
+from tasks.contract import Config, UserError, get_task, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -53,13 +54,11 @@ class Done:
 
     Attributes:
         job: What it was.
-        run_id: Of its run, empty where it failed.
         seconds: What it took, without starting the process.
         failure: The reason in one line, empty where it did not fail.
     """
 
     job: Job
-    run_id: str
     seconds: float
     failure: str
 
@@ -69,7 +68,8 @@ def at_once(jobs: int) -> int:
     second core idle most of the time. A GPU is one machine, whose memory TensorFlow takes as a whole."""
     if _has_gpu():
         return 1
-    return max(1, min(jobs, _cores(), int(psutil.virtual_memory().available / BYTES_EACH)))
+    bytes_left = min(psutil.virtual_memory().available, entrypoint.memory())
+    return max(1, min(jobs, entrypoint.cpus(), int(bytes_left / BYTES_EACH)))
 
 
 def run_all(work: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Generator[Result]:
@@ -87,7 +87,7 @@ def run_all(work: Callable[[Item], Result], items: Sequence[Item], processes: in
         processes,
         mp_context=multiprocessing.get_context("spawn"),  # TensorFlow does not survive a fork
         initializer=_start,
-        initargs=(max(1, _cores() // processes),),
+        initargs=(max(1, entrypoint.cpus() // processes),),
     )
     try:
         for future in as_completed([pool.submit(_call, work, item) for item in items]):
@@ -111,16 +111,16 @@ def run_all(work: Callable[[Item], Result], items: Sequence[Item], processes: in
 def train_job(job: Job) -> Done:
     """One train run; whatever goes wrong in it is its result."""
     started = time.perf_counter()
-    run_id = failure = ""
+    failure = ""
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # the study has its own lines
-            run_id = train(get_task(job.task), job.config, part=job.part).run_id
+            train(get_task(job.task), job.config, part=job.part)
     except UserError as error:
-        failure = " ".join(str(error).split())
+        failure = one_line(error)
     except Exception as error:  # ours; the other runs of the study are not to blame
         logger.exception("%s failed.", job.part.variant)
-        failure = f"{type(error).__name__}: {' '.join(str(error).split())}"
-    return Done(job, run_id, time.perf_counter() - started, failure)
+        failure = f"{type(error).__name__}: {one_line(error)}"
+    return Done(job, time.perf_counter() - started, failure)
 
 
 def _call(work: Callable[[Item], Result], item: Item) -> Result:
@@ -138,10 +138,6 @@ def _see_off(processes: Sequence[multiprocessing.process.BaseProcess]) -> None:
     for process in processes:
         process.join(max(0.0, deadline - time.monotonic()))
         process.kill()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _has_gpu() -> bool:

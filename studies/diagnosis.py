@@ -57,9 +57,8 @@ def diagnose(primary: Primary, trained: float, validated: float) -> Diagnosis:
         trained: Its value on examples of the training split, measured as validation is: dropout off, weights final.
         validated: Its value on the validation split.
     """
-    sign = 1 if primary.higher_is_better else -1
-    bias = max(0.0, sign * (primary.attainable - trained))
-    variance = max(0.0, sign * (trained - validated))
+    bias = max(0.0, primary.sign * (primary.attainable - trained))
+    variance = max(0.0, primary.sign * (trained - validated))
     kind: Kind = "balanced"
     if max(bias, variance) > primary.margin:
         kind = "high bias" if bias > variance else "high variance"
@@ -97,5 +96,4 @@ def diagnose_data(outcome: Outcome, comparisons: Sequence[Difference]) -> DataDi
     found = next((one for one in comparisons if (one.first, one.second) == pair and one.count > 1), None)
     if found is None:
         return None
-    sign = 1 if outcome.primary.higher_is_better else -1
-    return DataDiagnosis(found.distinguishable, fewer, most, sign * found.mean, found.half_width)
+    return DataDiagnosis(found.distinguishable, fewer, most, outcome.primary.sign * found.mean, found.half_width)

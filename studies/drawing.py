@@ -151,10 +151,9 @@ def trials(completed: Sequence[Any], primary: Primary) -> Figure:
 
 def _shown(outcome: Outcome) -> list[str]:
     """The variants whose curves fit into one figure: the best ones, in the study's order."""
-    sign = 1 if outcome.primary.higher_is_better else -1
     done = [variant for variant in outcome.study.variants if outcome.of(variant)]
     means = {variant: np.mean(list(outcome.values(variant, outcome.metric).values())) for variant in done}
-    best = sorted(done, key=lambda variant: -sign * means[variant])[:MOST_CURVES]
+    best = sorted(done, key=lambda variant: -outcome.primary.sign * means[variant])[:MOST_CURVES]
     return [variant for variant in done if variant in best]
 
 

@@ -31,7 +31,7 @@ class Repeat:
 
     def epochs_to(self, primary: Primary, target: float) -> int | None:
         """The first epoch after which the validation split's metric has reached the target; None if it never did."""
-        sign = 1 if primary.higher_is_better else -1
+        sign = primary.sign
         values = self.curves[f"val_{primary.name}"]
         return next((epoch for epoch, value in enumerate(values, 1) if sign * value >= sign * target), None)
 

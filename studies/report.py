@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import statistics
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -101,7 +100,7 @@ class Report:
     @cached_property
     def gap_comparisons(self) -> list[Difference]:
         """Of the distance between the training and the validation split, in the direction of overfitting."""
-        sign = 1 if self.outcome.primary.higher_is_better else -1
+        sign = self.outcome.primary.sign
         trained = f"trained_{self.outcome.primary.name}"
         gaps = {
             variant: {
@@ -131,7 +130,7 @@ class Report:
 
     def verdict(self, found: Difference) -> str:
         """One comparison in words, e.g. "adam beats sgd by 0.40 ± 0.10 points (n = 5, p = 0.002, d = 3.1)"."""
-        better = found.mean > 0 if self.outcome.primary.higher_is_better else found.mean < 0
+        better = self.outcome.primary.sign * found.mean > 0
         winner, loser = (found.first, found.second) if better else (found.second, found.first)
         size = self.amount(abs(found.mean), found.half_width)
         if found.distinguishable:
@@ -155,16 +154,18 @@ class Report:
         width = "" if math.isnan(half_width) else f" ± {scale * half_width:{digits}}"
         return f"{scale * number:z{digits}}{width}{unit}"
 
-    def figures(self) -> Iterator[tuple[str, Figure]]:
+    @cached_property
+    def figures(self) -> dict[str, Figure]:
         """By name; none where nothing has a result."""
         if not self.rows:
-            return
-        yield "results", drawing.results(self.outcome)
+            return {}
+        found = {"results": drawing.results(self.outcome)}
         if self.comparisons:
-            yield "differences", drawing.differences(self.comparisons, self.outcome)
-        yield "curves", drawing.curves(self.outcome)
+            found["differences"] = drawing.differences(self.comparisons, self.outcome)
+        found["curves"] = drawing.curves(self.outcome)
         if self.outcome.study.by_examples:
-            yield "by_examples", drawing.by_examples(self.outcome)
+            found["by_examples"] = drawing.by_examples(self.outcome)
+        return found
 
     def metrics(self) -> dict[str, float]:
         """For the study's run: the best variant's mean, and how many runs there were."""
@@ -219,7 +220,7 @@ class Report:
         """The page: it needs nothing but itself."""
         environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
         template = environment.from_string(TEMPLATE.read_text())
-        figures = [(name, _svg(figure)) for name, figure in self.figures()]
+        figures = [(name, _svg(figure)) for name, figure in self.figures.items()]
         return template.render(
             report=self, outcome=self.outcome, figures=figures, captions=CAPTIONS, p=_p, isnan=math.isnan
         )
@@ -251,8 +252,7 @@ class Report:
     @cached_property
     def leader(self) -> Row:
         """The variant with the best mean."""
-        sign = 1 if self.outcome.primary.higher_is_better else -1
-        return max(self.rows, key=lambda row: sign * row.validation.mean)
+        return max(self.rows, key=lambda row: self.outcome.primary.sign * row.validation.mean)
 
     def _best(self) -> list[str]:
         if not self.rows:

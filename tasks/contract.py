@@ -34,6 +34,11 @@ class UserError(Exception):
     """A mistake of the user's, told in one line: what was expected, what came, what to do."""
 
 
+def one_line(reason: object) -> str:
+    """An error, or whatever else may have several lines, as one."""
+    return " ".join(str(reason).split())
+
+
 @dataclass(frozen=True)
 class Split:
     """Examples of one split, in a fixed order.
@@ -125,6 +130,11 @@ class Primary:
     attainable: float
     higher_is_better: bool = True
     share: bool = True
+
+    @property
+    def sign(self) -> int:
+        """Times a value: what is larger is better."""
+        return 1 if self.higher_is_better else -1
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def workers() -> int:
 def cpus() -> int:
     """CPUs that the container may use, rounded up."""
     quota, period = limits("cpu.max", "cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us") or (-1, 1)
-    present = len(os.sched_getaffinity(0))
+    present = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return present if quota < 0 else min(present, math.ceil(quota / period))
 
 

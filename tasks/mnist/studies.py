@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from tasks.contract import Config, Range, Search, Study
 from tasks.mnist.config import DENSE
+from tasks.mnist.data import TRAIN_SIZE
 
 DEFAULT_RATES = {"adam": 1e-3, "rmsprop": 1e-3, "momentum": 1e-2, "sgd": 1e-2, "muon": 1e-3}  # Keras's
 RATES = {
@@ -34,9 +35,10 @@ STUDIES = {
     "bias_variance": Study(
         question="Does the network suffer from bias or from variance, and would more data help?",
         variants={
-            f"{size or 54_000:,} examples": replace(PLAIN, train_examples=size, epochs=15) for size in reversed(SIZES)
+            f"{size or TRAIN_SIZE:,} examples": replace(PLAIN, train_examples=size, epochs=15)
+            for size in reversed(SIZES)
         },
-        comparisons=tuple((f"{more or 54_000:,} examples", f"{less:,} examples") for less, more in pairwise(SIZES)),
+        comparisons=tuple((f"{more or TRAIN_SIZE:,} examples", f"{less:,} examples") for less, more in pairwise(SIZES)),
         by_examples=True,
     ),
     "regularization": Study(
@@ -89,7 +91,7 @@ STUDIES = {
             "128": replace(DENSE),
             "32": replace(DENSE, batch_size=32),
             "512": replace(DENSE, batch_size=512),
-            "all 54,000": replace(DENSE, batch_size=54_000),
+            "all 54,000": replace(DENSE, batch_size=TRAIN_SIZE),
             f"128 of {SMALL:,}": replace(DENSE, train_examples=SMALL),
             f"1 of {SMALL:,}": replace(DENSE, batch_size=1, train_examples=SMALL),
         },

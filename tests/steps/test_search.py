@@ -16,7 +16,6 @@ from typing import Any
 import mlflow
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
 
 from registry.candidates import find
 from serving.server import free_port, running
@@ -59,21 +58,16 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "log_figures", lambda *_: None)  # nearly half of a short run's time
 
 
-def trials_of(client: MlflowClient, study: Run) -> list[Run]:
-    condition = f"tags.`mlflow.parentRunId` = '{study.info.run_id}'"
-    return client.search_runs([study.info.experiment_id], condition)
-
-
 def test_the_best_trial_is_an_ordinary_candidate(
     store: MlflowClient, in_process: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     compare(QUICK, "search", Options(jobs=1, trials=3))
     assert QUICK.search is not None
     study = search.open_search(store, QUICK, QUICK.search)
-    trials = trials_of(store, study)
+    trials = runs.children(store, study)
     assert [trial.info.status for trial in trials] == ["FINISHED"] * 3
-    value, run_id = search.best(store, study.info.run_id)
-    assert value == max(trial.data.metrics["value"] for trial in trials)
+    value = max(trial.data.metrics["value"] for trial in trials)
+    run_id = search.best_run(store, QUICK, search.trials_of(store, study.info.run_id))
     assert find(store, QUICK, f"runs:/{run_id}").metrics["val_accuracy"] == value
     parent = store.get_run(run_id).data.tags["mlflow.parentRunId"]
     assert parent in [trial.info.run_id for trial in trials]
@@ -81,7 +75,7 @@ def test_the_best_trial_is_an_ordinary_candidate(
     assert f"val_accuracy {value:.4f}" in capsys.readouterr().out
 
     compare(QUICK, "search", Options(jobs=1, trials=3))  # it has them all
-    assert len(trials_of(store, study)) == 3
+    assert len(runs.children(store, study)) == 3
 
 
 def test_another_space_is_another_search(store: MlflowClient) -> None:
@@ -120,7 +114,7 @@ def test_a_trial_that_others_gave_up_is_not_counted(
 
     monkeypatch.setattr(search, "train", train)
     assert search.take_part(search.Worker("digits", QUICK.search, study.info.run_id, 2)) == 3
-    states = {trial.info.run_id: trial.info.status for trial in trials_of(store, study)}
+    states = {trial.info.run_id: trial.info.status for trial in runs.children(store, study)}
     assert states.pop(given_up[0]) == "FAILED"
     assert list(states.values()) == ["FINISHED"] * 2
     assert "not counted, others had given it up meanwhile" in caplog.text
@@ -144,7 +138,7 @@ def test_two_processes_share_a_search_and_one_that_is_killed_leaves_nothing_stuc
         try:
             deadline = time.monotonic() + 120
             while time.monotonic() < deadline:
-                states = Counter(trial.info.status for trial in trials_of(client, study))
+                states = Counter(trial.info.status for trial in runs.children(client, study))
                 if states["RUNNING"] == 2 and states["FINISHED"]:
                     break
                 time.sleep(0.05)
@@ -154,7 +148,7 @@ def test_two_processes_share_a_search_and_one_that_is_killed_leaves_nothing_stuc
         finally:
             for process in (doomed, survivor):
                 process.kill()
-        states = Counter(trial.info.status for trial in trials_of(client, study))
+        states = Counter(trial.info.status for trial in runs.children(client, study))
         assert states["FINISHED"] + states["KILLED"] == 6  # completed and stopped early
         assert states["FAILED"] == 1  # the one in the hands of the process that was killed
         assert states["RUNNING"] == 0

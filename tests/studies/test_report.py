@@ -133,7 +133,7 @@ def test_a_study_of_which_nothing_came_out_still_has_a_report() -> None:
     found = report([Repeat("a", 1, "", {}, {}, "no"), Repeat("b", 1, "", {}, {}, "no")])
     assert found.sentences()[0] == "No run has a result."
     assert "No run has a result." in found.html()
-    assert list(found.figures()) == []
+    assert found.figures == {}
 
 
 @pytest.mark.parametrize("target", [None, 0.9])
