@@ -5,7 +5,6 @@ has become. In a scoring server it also tells Prometheus what it does, on a port
 `METRICS_PORT`, 9464 where nothing is set, 0 for none; at `METRICS_HOST`, this machine alone unless in a container.
 """
 
-import base64
 import binascii
 import gc
 import io
@@ -61,6 +60,8 @@ class OnnxModel(PythonModel):
         self._input_name = graph_input.name
         self._shape = tuple(graph_input.shape[1:])  # of one item, without the batch
         self._dtype = DTYPES[graph_input.type]
+        self._sent = self._dtype.newbyteorder("<")  # as raw values are sent
+        self._item_bytes = math.prod(self._shape) * self._dtype.itemsize
         self._run(np.zeros((1, *self._shape), self._dtype))  # the first run takes longer; it is not a user's
         self._metrics: Metrics | None = None
         self._settled = True
@@ -100,10 +101,10 @@ class OnnxModel(PythonModel):
             raise Refused("type", f"expected a list of items, received {type(items).__name__}")
         if len(items) == 0:
             raise Refused("empty", "expected at least one item, received none")
-        batch = np.empty((len(items), *self._shape), self._dtype)
-        for row, item in enumerate(items):
-            batch[row] = self._decoded(item) if isinstance(item, str) else self._checked(item)
-        if not np.isfinite(batch).all():
+        # numpy takes longer over 64 small arrays than over one large one.
+        raw = b"".join([self._decoded(item) if isinstance(item, str) else self._bytes(item) for item in items])
+        batch = np.frombuffer(raw, self._sent).astype(self._dtype, copy=False).reshape(len(items), *self._shape)
+        if self._dtype.kind == "f" and not np.isfinite(batch).all():
             raise Refused("range", "expected finite numbers only")
         outputs = self._run(batch)
         if not np.isfinite(outputs).all():
@@ -116,6 +117,10 @@ class OnnxModel(PythonModel):
         except Exception as error:  # ONNX Runtime has no common class of its own
             logger.exception("The model failed on a batch of shape %s.", batch.shape)
             raise MlflowException("the model failed", error_code=INTERNAL_ERROR) from error
+
+    def _bytes(self, item: Any) -> bytes:
+        """Raw values as they would be sent."""
+        return self._checked(item).astype(self._sent, copy=False).tobytes()
 
     def _checked(self, item: Any) -> np.ndarray:
         """Raw values as an array of the item's shape and type."""
@@ -143,19 +148,18 @@ class OnnxModel(PythonModel):
             raise Refused("range", f"expected whole numbers from {bounds.min} to {bounds.max}")
         return numbers.astype(self._dtype)
 
-    def _decoded(self, text: str) -> np.ndarray:
-        """The content of an encoded item as an array of the item's shape and type."""
+    def _decoded(self, text: str) -> bytes:
+        """The raw values of an encoded item, in C order, little-endian."""
         try:
-            data = base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError):
+            data = binascii.a2b_base64(text, strict_mode=True)
+        except ValueError:
             raise Refused("encoding", "expected a string to be base64") from None
         if len(self._shape) in (2, 3) and data.startswith(IMAGE_SIGNATURES):
-            return self._image(data)
-        expected = math.prod(self._shape) * self._dtype.itemsize
-        if len(data) != expected:
-            message = f"expected a PNG, a JPEG or {expected} bytes of raw values, received {len(data)} bytes"
+            return self._bytes(self._image(data))
+        if len(data) != self._item_bytes:
+            message = f"expected a PNG, a JPEG or {self._item_bytes} bytes of raw values, received {len(data)} bytes"
             raise Refused("encoding", message)
-        return np.frombuffer(data, self._dtype.newbyteorder("<")).reshape(self._shape)
+        return data
 
     def _image(self, data: bytes) -> np.ndarray:
         """A PNG or JPEG file as grey (height, width) or RGB (height, width, 3) pixels."""
@@ -169,10 +173,9 @@ class OnnxModel(PythonModel):
                 if image.mode not in ("1", "L", "P", "RGB") or image.has_transparency_data:
                     message = f"expected an image of 8 bits without transparency, received mode {image.mode}"
                     raise Refused("image", message)
-                pixels = np.asarray(image.convert("L" if grey else "RGB"))
+                return np.asarray(image.convert("L" if grey else "RGB"))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise Refused("image", f"cannot read the image: {error}") from None
-        return self._checked(pixels)
 
 
 class Refused(MlflowException):
