@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import mlflow
 import pandas as pd
@@ -146,7 +146,8 @@ def scores(client: MlflowClient, candidate: Candidate) -> tuple[Scores, str] | N
         return None
     try:
         run = client.get_run(candidate.evaluation_run)
-        table = pd.read_parquet(Path(client.download_artifacts(candidate.evaluation_run, PREDICTIONS_FILE)))
+        with tempfile.TemporaryDirectory() as folder:
+            table = pd.read_parquet(client.download_artifacts(candidate.evaluation_run, PREDICTIONS_FILE, folder))
     except (MlflowException, OSError):
         return None
     columns = {str(name): table[name].to_numpy() for name in table.columns if name not in ("score", "slice")}

@@ -43,9 +43,9 @@ def evaluate(task: Task, model_uri: str) -> Candidate:
     candidate = find(client, task, model_uri)
     name = f"evaluate {candidate.name}"
     note = f"Scores `{candidate.uri}`, a model of **{task.name}**, on the test split."
-    with runs.step_run(client, task, "evaluate", name, note) as run:
+    with runs.step_run(client, task, "evaluate", name, note) as run, tempfile.TemporaryDirectory() as folder:
         mlflow.log_params({"evaluated.model_uri": candidate.uri, "evaluated.run_id": candidate.run_id})
-        model = load(candidate)
+        model = load(candidate, folder)
         test = task.load("test")
         log_data(task, test=test)
         outputs = predict(model, test.inputs)
@@ -63,14 +63,14 @@ def evaluate(task: Task, model_uri: str) -> Candidate:
     return find(client, task, candidate.uri)
 
 
-def load(candidate: Candidate) -> PyFuncModel:
-    """The candidate as it is served.
+def load(candidate: Candidate, folder: str) -> PyFuncModel:
+    """The candidate as it is served; its files come to lie in `folder`.
 
     Raises:
         RehearsalError: It does not load.
     """
     try:
-        return mlflow.pyfunc.load_model(candidate.uri)
+        return mlflow.pyfunc.load_model(candidate.uri, dst_path=folder)
     except Exception as error:  # its own code runs here
         raise RehearsalError(f"{candidate.uri} does not load: {error}") from error
 

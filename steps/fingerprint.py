@@ -7,7 +7,6 @@ import dataclasses
 import functools
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,8 +108,7 @@ def changes_since(
     run = _newest(client, experiment_id, {CONFIG_TAG: wanted.config_digest}) or _newest(client, experiment_id, tags)
     if run is None:
         return None
-    with tempfile.TemporaryDirectory() as folder:
-        before = json.loads(Path(client.download_artifacts(run.info.run_id, FILE, folder)).read_text())
+    before = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/{FILE}")
     changes = wanted.changes(Fingerprint(**before))
     return (run.info.run_id, changes) if changes else None
 

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import logging
+import tempfile
 from pathlib import Path
 
 import mlflow
@@ -130,7 +131,8 @@ def bless(client: MlflowClient, task: Task, version: ModelVersion) -> Rehearsal:
         RehearsalError: It failed; the reason is on the version.
     """
     try:
-        rehearsal = rehearse(_files(version), task.latency_bound_ms)
+        with tempfile.TemporaryDirectory() as folder:
+            rehearsal = rehearse(_files(version, folder), task.latency_bound_ms)
     except RehearsalError as error:
         candidates.annotate(client, version, candidates.REHEARSAL_TAG, f"{candidates.FAILED}{error}")
         raise
@@ -145,9 +147,9 @@ def bless(client: MlflowClient, task: Task, version: ModelVersion) -> Rehearsal:
     return rehearsal
 
 
-def _files(version: ModelVersion) -> Path:
+def _files(version: ModelVersion, folder: str) -> Path:
     try:
-        return Path(mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}"))
+        return Path(mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}", dst_path=folder))
     except (MlflowException, OSError) as error:
         raise RehearsalError(f"its files cannot be read: {error}") from error
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import logging
 import platform
 import tempfile
@@ -244,7 +243,7 @@ def find_interrupted(client: MlflowClient, task: Task, run_id: str) -> Interrupt
             return find_interrupted(client, task, before)
         raise UserError(f"Run {run_id} has no checkpoint: it stopped before its first epoch ended. Train anew.")
     done, path = checkpoint.split(":", 1)
-    values = json.loads(Path(client.download_artifacts(run.info.run_id, CONFIG_FILE)).read_text())
+    values = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/{CONFIG_FILE}")
     try:
         config = type(task.models[values["model"]])(**values)
     except (KeyError, TypeError) as error:

@@ -21,7 +21,7 @@ from mlflow import MlflowClient
 
 from registry.candidates import models_of
 from serving.rehearsal import Rehearsal
-from serving.server import free_port
+from serving.server import free_port, running
 from steps import promote as promotion
 from steps.evaluate import evaluate
 from steps.train import train
@@ -75,6 +75,19 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("empty") / "mlflow.db"
     MlflowClient(f"sqlite:///{path}").search_experiments()
     return path
+
+
+@pytest.fixture
+def tracking_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MlflowClient]:
+    """A client of a server as a team has one: artifacts go through it."""
+    port = free_port()
+    server = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db"]
+    server += ["--artifacts-destination", str(tmp_path / "artifacts"), "--port", str(port), "--workers", "1"]
+    with running(server, port, "/health"):
+        uri = f"http://127.0.0.1:{port}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        mlflow.set_tracking_uri(uri)
+        yield MlflowClient()
 
 
 @pytest.fixture(scope="session")

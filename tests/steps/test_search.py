@@ -18,7 +18,6 @@ import pytest
 from mlflow import MlflowClient
 
 from registry.candidates import find
-from serving.server import free_port, running
 from steps import cli, runs, search
 from steps import compare as comparing
 from steps import train as training
@@ -121,40 +120,35 @@ def test_a_trial_that_others_gave_up_is_not_counted(
 
 
 @pytest.mark.slow
-def test_two_processes_share_a_search_and_one_that_is_killed_leaves_nothing_stuck(tmp_path: Path) -> None:
-    port = free_port()
-    server = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{tmp_path}/mlflow.db"]
-    server += ["--artifacts-destination", str(tmp_path / "artifacts"), "--port", str(port), "--workers", "1"]
-    with running(server, port, "/health"), pytest.MonkeyPatch.context() as patch:
-        uri = f"http://127.0.0.1:{port}"
-        patch.setenv("MLFLOW_TRACKING_URI", uri)
-        mlflow.set_tracking_uri(uri)
-        client = MlflowClient()
-        assert DIGITS.search is not None
-        study = search.open_search(client, DIGITS, DIGITS.search)
-        command = [sys.executable, "-c", PROCESS, study.info.run_id, "6"]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        doomed, survivor = (subprocess.Popen(command, cwd=tmp_path, env=environment) for _ in range(2))
-        try:
-            deadline = time.monotonic() + 120
-            while time.monotonic() < deadline:
-                states = Counter(trial.info.status for trial in runs.children(client, study))
-                if states["RUNNING"] == 2 and states["FINISHED"]:
-                    break
-                time.sleep(0.05)
-            doomed.kill()
-            doomed.wait()
-            assert survivor.wait(timeout=180) == 0
-        finally:
-            for process in (doomed, survivor):
-                process.kill()
-        states = Counter(trial.info.status for trial in runs.children(client, study))
-        assert states["FINISHED"] + states["KILLED"] == 6  # completed and stopped early
-        assert states["FAILED"] == 1  # the one in the hands of the process that was killed
-        assert states["RUNNING"] == 0
-        experiment = client.get_experiment_by_name("digits")
-        assert experiment is not None
-        trained = client.search_runs([experiment.experiment_id], "tags.step = 'train'")
-        fingerprints = [run.data.tags[TAG] for run in trained]
-        assert len(set(fingerprints)) == len(fingerprints)
-        assert "RUNNING" not in [run.info.status for run in trained]
+def test_two_processes_share_a_search_and_one_that_is_killed_leaves_nothing_stuck(
+    tracking_server: MlflowClient, tmp_path: Path
+) -> None:
+    client = tracking_server
+    assert DIGITS.search is not None
+    study = search.open_search(client, DIGITS, DIGITS.search)
+    command = [sys.executable, "-c", PROCESS, study.info.run_id, "6"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    doomed, survivor = (subprocess.Popen(command, cwd=tmp_path, env=environment) for _ in range(2))
+    try:
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            states = Counter(trial.info.status for trial in runs.children(client, study))
+            if states["RUNNING"] == 2 and states["FINISHED"]:
+                break
+            time.sleep(0.05)
+        doomed.kill()
+        doomed.wait()
+        assert survivor.wait(timeout=180) == 0
+    finally:
+        for process in (doomed, survivor):
+            process.kill()
+    states = Counter(trial.info.status for trial in runs.children(client, study))
+    assert states["FINISHED"] + states["KILLED"] == 6  # completed and stopped early
+    assert states["FAILED"] == 1  # the one in the hands of the process that was killed
+    assert states["RUNNING"] == 0
+    experiment = client.get_experiment_by_name("digits")
+    assert experiment is not None
+    trained = client.search_runs([experiment.experiment_id], "tags.step = 'train'")
+    fingerprints = [run.data.tags[TAG] for run in trained]
+    assert len(set(fingerprints)) == len(fingerprints)
+    assert "RUNNING" not in [run.info.status for run in trained]
