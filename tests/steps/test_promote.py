@@ -231,7 +231,7 @@ def test_a_model_that_fails_its_rehearsal_is_refused_and_the_version_says_why(
     code = (folder / "model.py").read_text()
     assert before in code
     (folder / "model.py").write_text(code.replace(before, after, 1))
-    monkeypatch.setattr(promotion, "_files", lambda version: folder)
+    monkeypatch.setattr(promotion, "_files", lambda *_: folder)
     with pytest.raises(RehearsalError, match=reason):
         promote(TASK, better.uri)
     assert "champion" not in trained_store.get_registered_model("digits").aliases
@@ -279,7 +279,7 @@ def test_a_champion_from_elsewhere_is_not_replaced_blindly(trained_store: Mlflow
 def test_files_that_cannot_be_read_make_a_broken_candidate(
     trained_store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(uri: str) -> str:
+    def gone(uri: str, dst_path: str) -> str:
         raise OSError("no such file")
 
     good, _, _ = trained(trained_store)
