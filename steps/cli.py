@@ -7,18 +7,16 @@ mistake, 130 interrupted.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import gc
 import logging
 import os
-import signal
 import sys
-import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from serving.rehearsal import RehearsalError
+from steps.interruption import interruptible
 from tasks.contract import Config, Task, UserError, get_task, one_line
 
 # TensorFlow and MLflow greet with a screenful; what a person should see is ours. Set before they are imported.
@@ -121,26 +119,6 @@ def main(target: Parser, run: Callable[[argparse.Namespace], Any], argv: Sequenc
     except KeyboardInterrupt:
         _leave("Interrupted.", 130)
     sys.exit(0)
-
-
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Asked to stop by SIGTERM, what runs inside hears of it as of Ctrl-C. Raised while Python does away with an
-    object, a KeyboardInterrupt would only be printed, so it is raised again a moment later."""
-    handler, report = signal.signal(signal.SIGTERM, signal.default_int_handler), sys.unraisablehook
-
-    def unraisable(caught: Any) -> None:
-        if caught.exc_type is KeyboardInterrupt:
-            threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGTERM]).start()
-        else:
-            report(caught)
-
-    sys.unraisablehook = unraisable
-    try:
-        yield
-    finally:
-        sys.unraisablehook = report
-        signal.signal(signal.SIGTERM, handler)
 
 
 def _leave(reason: object, code: int) -> NoReturn:

@@ -71,7 +71,8 @@ def compare(task: Task, name: str, options: Options) -> list[Outcome]:
     else:
         outcomes = [run_study(client, task, name, options)]
     if failures := [f"{o.name}: {f.variant}, seed {f.seed}: {f.failure}" for o in outcomes for f in o.failures]:
-        raise cli.StepError(f"{len(failures)} of the runs failed. {'; '.join(failures)}")
+        count = sum(len(outcome.repeats) for outcome in outcomes)
+        raise cli.StepError(f"{len(failures)} of {count} runs failed. {' '.join(failures)}")
     return outcomes
 
 
@@ -113,8 +114,14 @@ def run_search(client: MlflowClient, task: Task, wanted: Search, options: Option
         processes = options.jobs or at_once(options.trials)
         print(f"\n{title} · run {study_id}\nup to {options.trials} trials, {processes} at once", flush=True)
         worker = search.Worker(task.name, wanted, study_id, options.trials)
-        with contextlib.closing(run_all(search.take_part, [worker] * processes, processes)) as ended:
-            mlflow.log_metric("search_trials", sum(ended))
+        client.update_run(study_id, status="RUNNING")
+        try:
+            with contextlib.closing(run_all(search.take_part, [worker] * processes, processes)) as ended:
+                mlflow.log_metric("search_trials", sum(ended))
+        except BaseException:
+            if not runs.children(client, whole, "RUNNING"):  # nobody else takes part
+                client.set_terminated(study_id, "KILLED")
+            raise
         trials = search.trials_of(client, study_id)
         report = SearchReport(task.name, task.primary, trials, search.best_run(client, task, trials))
         client.log_figure(study_id, report.figure(), "figures/trials.png")
@@ -185,13 +192,14 @@ def train_missing(jobs: Sequence[Job], study: Study, options: Options) -> dict[J
         return failures
     processes = 1 if study.timed else options.jobs or at_once(len(jobs))
     print(f"{len(jobs)} to train, {processes} at once")
-    started = time.perf_counter()
+    seconds = 0.0
     with contextlib.closing(run_all(train_job, jobs, processes)) as ended:
         for count, done in enumerate(ended, 1):
             if done.failure:
                 failures[done.job] = done.failure
-            left = (time.perf_counter() - started) / count * (len(jobs) - count)
-            remaining = f", about {_span(left)} left" if left else ""
+            seconds += done.seconds
+            left = len(jobs) - count
+            remaining = f" · about {_span(seconds / count * max(1, left / processes))} left" if left else ""
             print(f"[{count}/{len(jobs)}] {_line(done)}{remaining}", flush=True)
     return failures
 

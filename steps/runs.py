@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import platform
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -20,6 +21,7 @@ from mlflow.entities import Experiment, Metric, Run
 from mlflow.exceptions import MlflowException
 
 from registry.candidates import LAUNCHED_TAG
+from steps.interruption import asked_to_stop
 from tasks.contract import Task, UserError, one_line
 
 logger = logging.getLogger(__name__)
@@ -46,7 +48,16 @@ def connect() -> MlflowClient:
     """
     uri = mlflow.get_tracking_uri()
     advice = "Start the server, or set MLFLOW_TRACKING_URI to one that runs."
-    if uri.startswith(("http://", "https://")):  # asked first: MLflow itself would try again for minutes
+    if uri.startswith("sqlite:///"):
+        advice = "Set MLFLOW_TRACKING_URI to a file that can be written, e.g. sqlite:////tmp/mlflow.db."
+        try:
+            with contextlib.closing(
+                sqlite3.connect(uri.removeprefix("sqlite:///").partition("?")[0], timeout=30)
+            ) as database:
+                database.execute("PRAGMA schema_version")
+        except sqlite3.Error as error:
+            raise UserError(f"The tracking store {uri} cannot be used: {error}. {advice}") from error
+    if uri.startswith(("http://", "https://")):  # asked first, as above: MLflow itself would try again for minutes
         try:
             requests.get(f"{uri}/health", timeout=10)
         except requests.exceptions.SSLError:
@@ -120,10 +131,13 @@ def step_run(
         try:
             yield run
         except (Exception, KeyboardInterrupt) as error:
-            reason = "interrupted" if isinstance(error, KeyboardInterrupt) else one_line(error)
+            interrupted = isinstance(error, KeyboardInterrupt) or asked_to_stop()
+            reason = "interrupted" if interrupted else one_line(error)
             client.set_tag(run.info.run_id, NOTE, f"{note}\n\n**Did not finish:** {reason}")
-            if isinstance(error, KeyboardInterrupt | StoppedEarlyError):
+            if interrupted or isinstance(error, StoppedEarlyError):
                 mlflow.end_run("KILLED")
+            if interrupted:
+                raise KeyboardInterrupt from error
             raise
 
 

@@ -105,26 +105,31 @@ def take_part(worker: Worker) -> int:
     study = _study(client, worker.study_id)
     watched: dict[str, tuple[str | None, float]] = {}
     done = 0
+    failures: list[str] = []
     while True:
         trials = study.get_trials(deepcopy=False)
-        failed = [trial for trial in trials if trial.state == TrialState.FAIL]
         if sum(trial.state in SETTLED for trial in trials) >= worker.trials:
             return done
-        if len(failed) >= MOST_FAILURES:
-            reason = client.get_run(str(failed[-1]._trial_id)).data.tags.get(runs.NOTE, "its process died")
-            raise cli.StepError(f"{len(failed)} trials failed, one of them: {reason}")
         _give_up_the_dead(client, [trial for trial in trials if trial.state == TrialState.RUNNING], watched)
         if len(_alive(trials)) >= worker.trials:
             time.sleep(POLL_SECONDS)  # the last ones are in other hands; should those die, there is more to do
             continue
         trial = study.ask()
-        with _heartbeat(client, str(trial._trial_id)), contextlib.redirect_stdout(io.StringIO()):
-            if _is_wanted(study, trial, worker.trials):
-                _run(client, task, worker.search, study, trial)
-                done += 1
-            else:
-                study.tell(trial, state=TrialState.FAIL)
-                client.delete_run(str(trial._trial_id))
+        try:
+            with _heartbeat(client, str(trial._trial_id)), contextlib.redirect_stdout(io.StringIO()):
+                if not _is_wanted(study, trial, worker.trials):
+                    study.tell(trial, state=TrialState.FAIL)
+                    client.delete_run(str(trial._trial_id))
+                    continue
+                failure = _run(client, task, worker.search, study, trial)
+        except KeyboardInterrupt:
+            client.set_tag(str(trial._trial_id), runs.NOTE, "Interrupted.")
+            _tell(study, trial, "interrupted", TrialState.FAIL)  # it is not to be waited for
+            raise
+        done += 1
+        failures += [failure] if failure else []
+        if len(failures) >= MOST_FAILURES:
+            raise cli.StepError(f"{len(failures)} trials failed, the last of them: {failure}")
 
 
 def trials_of(client: MlflowClient, study_id: str) -> list[FrozenTrial]:
@@ -146,8 +151,8 @@ def best_run(client: MlflowClient, task: Task, trials: Sequence[FrozenTrial]) ->
     return train_run
 
 
-def _run(client: MlflowClient, task: Task, search: Search, study: optuna.Study, trial: optuna.Trial) -> None:
-    """One trial, whatever becomes of it."""
+def _run(client: MlflowClient, task: Task, search: Search, study: optuna.Study, trial: optuna.Trial) -> str:
+    """One trial, whatever becomes of it. Gives the reason where it failed, else nothing."""
     trial_id, name, metric = str(trial._trial_id), f"trial {trial.number + 1}", f"val_{task.primary.name}"
 
     def watch(epoch: int, values: dict[str, float]) -> None:
@@ -166,16 +171,17 @@ def _run(client: MlflowClient, task: Task, search: Search, study: optuna.Study, 
         _tell(study, trial, f"{metric} {value:.4f}", TrialState.COMPLETE, value)
     except runs.StoppedEarlyError as error:
         _tell(study, trial, f"stopped, {error}", TrialState.PRUNED)
+        return ""
     except UserError as error:
-        client.set_tag(trial_id, runs.NOTE, one_line(error))
-        _tell(study, trial, f"failed: {error}", TrialState.FAIL)
+        failure = one_line(error)
     except Exception as error:  # ours, or the server's; the other trials are not to blame
         logger.exception("%s failed.", name)
-        client.set_tag(trial_id, runs.NOTE, f"{type(error).__name__}: {one_line(error)}")
-        _tell(study, trial, "failed", TrialState.FAIL)
-    except KeyboardInterrupt:
-        _tell(study, trial, "interrupted", TrialState.FAIL)  # it is not to be waited for
-        raise
+        failure = f"{type(error).__name__}: {one_line(error)}"
+    else:
+        return ""
+    client.set_tag(trial_id, runs.NOTE, failure)
+    _tell(study, trial, f"failed: {failure}", TrialState.FAIL)
+    return failure
 
 
 def _equal(client: MlflowClient, task: Task, config: Config, study: optuna.Study) -> str | None:

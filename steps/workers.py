@@ -21,6 +21,7 @@ import psutil
 
 from serving.container import entrypoint
 from steps import cli
+from steps.interruption import interruptible
 from steps.train import Part, train
 from tasks.contract import Config, UserError, get_task, one_line
 
@@ -96,7 +97,7 @@ def run_all(work: Callable[[Item], Result], items: Sequence[Item], processes: in
         _see_off(multiprocessing.active_children())  # the pool has told them to end
         raise cli.StepError(
             "A training process was killed; was there too little memory? Run the same command again: what has finished "
-            "is kept. With -P jobs=1 less runs at once."
+            "is kept. With -P jobs=1 only one runs at a time."
         ) from error
     except BaseException:  # this process is to end, and the runs in hand with it
         pool.shutdown(wait=False, cancel_futures=True)
@@ -126,7 +127,7 @@ def train_job(job: Job) -> Done:
 def _call(work: Callable[[Item], Result], item: Item) -> Result:
     """Asked to stop, `work` hears of it as of Ctrl-C, tidies up, and the process ends."""
     try:
-        with cli.interruptible():
+        with interruptible():
             return work(item)
     except KeyboardInterrupt:
         os._exit(130)  # the pool would go on with the next item

@@ -206,7 +206,7 @@ class Report:
         if len(findings) > rest:
             whole_lines = findings[: max(0, rest)].rpartition("\n")[0]
             findings = f"{whole_lines}\n- …"
-        return f"{opening}\n\n{head}\n{table}\n\n{findings}"
+        return f"{opening}\n\n{findings}\n\n{head}\n{table}"
 
     def spread(self, summary: Summary) -> str:
         """Mean ± standard deviation of the primary metric."""
@@ -264,9 +264,7 @@ class Report:
     def _verdicts(self) -> list[str]:
         tested = [found for found in self.comparisons if found.count > 1]
         if self.comparisons and not tested:
-            return [
-                "With one seed there is no spread to hold a difference against; repeats=3 is the least that may tell."
-            ]
+            return ["With one seed there is no spread to hold a difference against; ask for repeats=3 or more."]
         return [self.verdict(found) for found in tested]
 
     def _target(self) -> list[str]:
@@ -284,6 +282,8 @@ class Report:
                     f"{row.variant} reaches {self.value(target)} in {row.reached} of {row.validation.count} runs."
                 )
         for one in self.target_comparisons:
+            if one.count < 2:
+                continue
             fewer, more = (one.first, one.second) if one.mean < 0 else (one.second, one.first)
             if one.distinguishable:
                 found.append(

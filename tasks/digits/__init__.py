@@ -3,12 +3,12 @@
 from functools import partial
 
 from tasks.classification import figures, metrics, scores
-from tasks.contract import Config, Picture, Presentation, Primary, Range, Search, Study, Task, lazily
+from tasks.contract import Picture, Presentation, Primary, Task, lazily
+from tasks.digits.config import DENSE, LINEAR
 from tasks.digits.data import load
+from tasks.digits.studies import SEARCH, STUDIES
 
 LABELS = tuple("0123456789")
-DENSE = Config(model="dense", epochs=12, batch_size=32, learning_rate=2e-3)
-LINEAR = Config(model="linear", epochs=20, batch_size=32, learning_rate=5e-3)
 
 TASK = Task(
     name="digits",
@@ -21,8 +21,6 @@ TASK = Task(
     figures=partial(figures, LABELS),
     primary=Primary(name="accuracy", floor=0.90, margin=0.02, attainable=0.99),
     presentation=Presentation(kind="labels", labels=LABELS, picture=Picture("ink", white=16)),
-    studies={
-        "models": Study(question="Does a hidden layer help?", variants={"linear": LINEAR, "dense": DENSE}),
-    },
-    search=Search(DENSE, {"learning_rate": Range(1e-4, 0.1, log=True), "batch_size": (16, 32, 64)}),
+    studies=STUDIES,
+    search=SEARCH,
 )

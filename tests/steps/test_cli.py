@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from steps.cli import interruptible, main, overrides
+from steps.cli import main, overrides
+from steps.interruption import interruptible
 from tasks.contract import UserError
 from tests.conftest import Step
 

@@ -177,6 +177,7 @@ def append(file: Path) -> None:
     [
         ("README.md", None),
         ("tasks/digits/README.md", None),
+        ("tasks/digits/studies.py", None),
         ("tasks/mnist/model.py", None),
         ("steps/promote.py", None),
         ("tasks/digits/model.py", "code tasks/digits/model.py"),
@@ -238,7 +239,7 @@ def test_a_run_is_found_by_its_fingerprint_once_it_has_finished(store: MlflowCli
 
 def test_a_variant_that_diverges_does_not_stop_the_others(store: MlflowClient, in_process: list[Job]) -> None:
     task = with_study(good=SHORT, broken=dataclasses.replace(SHORT, learning_rate=1e38))
-    with pytest.raises(cli.StepError, match=r"1 of the runs failed\. some: broken, seed 1: Training diverged"):
+    with pytest.raises(cli.StepError, match=r"1 of 2 runs failed\. some: broken, seed 1: Training diverged"):
         compare(task, "some", Options(repeats=1))
     parent = parent_of(store)
     assert parent.info.status == "FINISHED"

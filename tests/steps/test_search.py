@@ -92,8 +92,28 @@ def test_a_search_whose_trials_fail_gives_up_and_says_why(
         raise UserError("the loss is nan")
 
     monkeypatch.setattr(search, "train", train)
-    with pytest.raises(cli.StepError, match="10 trials failed, one of them: the loss is nan"):
+    with pytest.raises(cli.StepError, match="10 trials failed, the last of them: the loss is nan"):
         compare(QUICK, "search", Options(jobs=1, trials=3))
+
+
+def test_an_interrupted_trial_is_no_failure(
+    store: MlflowClient, in_process: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    assert QUICK.search is not None
+    study = search.open_search(store, QUICK, QUICK.search)
+    with monkeypatch.context() as patch:
+        patch.setattr(search, "train", train)
+        for _ in range(search.MOST_FAILURES + 1):
+            with pytest.raises(KeyboardInterrupt):
+                compare(QUICK, "search", Options(jobs=1, trials=1))
+    trials = runs.children(store, study)
+    assert {(trial.info.status, trial.data.tags[runs.NOTE]) for trial in trials} == {("FAILED", "Interrupted.")}
+    assert store.get_run(study.info.run_id).info.status == "KILLED"
+    compare(QUICK, "search", Options(jobs=1, trials=1))
+    assert store.get_run(study.info.run_id).info.status == "FINISHED"
 
 
 def test_a_trial_that_others_gave_up_is_not_counted(

@@ -1,0 +1,53 @@
+"""Asked to stop, a step tidies up first: its runs end KILLED, its processes with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+_asked = threading.Event()
+
+
+def asked_to_stop() -> bool:
+    """Whether a signal asked for it. An exception after that may be what a library made of the KeyboardInterrupt."""
+    return _asked.is_set()
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Inside, SIGINT, unless it is ignored, and SIGTERM raise KeyboardInterrupt.
+
+    A SIGTERM that follows does not cut the tidying up short; Ctrl-C pressed again does. Raised while Python does away
+    with an object, a KeyboardInterrupt would only be printed, so it is raised again a moment later.
+    """
+    numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) != signal.SIG_IGN]
+    handlers = {number: signal.signal(number, _interrupt) for number in numbers}
+    report = sys.unraisablehook
+
+    def unraisable(caught: Any) -> None:
+        if caught.exc_type is KeyboardInterrupt:
+            _asked.clear()
+            threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGTERM]).start()
+        else:
+            report(caught)
+
+    sys.unraisablehook = unraisable
+    try:
+        yield
+    finally:
+        _asked.clear()
+        sys.unraisablehook = report
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _interrupt(number: int, _: object) -> None:
+    if number == signal.SIGTERM and _asked.is_set():
+        return
+    _asked.set()
+    raise KeyboardInterrupt
