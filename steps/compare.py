@@ -72,7 +72,8 @@ def compare(task: Task, name: str, options: Options) -> list[Outcome]:
         outcomes = [run_study(client, task, name, options)]
     if failures := [f"{o.name}: {f.variant}, seed {f.seed}: {f.failure}" for o in outcomes for f in o.failures]:
         count = sum(len(outcome.repeats) for outcome in outcomes)
-        raise cli.StepError(f"{len(failures)} of {count} runs failed. {' '.join(failures)}")
+        reasons = "; ".join(failure.rstrip(".") for failure in failures)
+        raise cli.StepError(f"{len(failures)} of {count} runs failed. {reasons}.")
     return outcomes
 
 

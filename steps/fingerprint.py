@@ -25,8 +25,6 @@ CONFIG_TAG = "fingerprint.config"  # of a run: the configuration alone
 # What takes part in training and in making the logged model, besides the task's own folder.
 SHARED_CODE = ("tasks/*.py", "steps/train.py", "steps/callbacks.py", "serving/package.py", "serving/model.py")
 DECLARATIONS = "studies.py"  # of a task: says what is compared; what of it is trained stands in the configuration
-
-
 LEARNT_FROM: tuple[SplitName, ...] = ("train", "validation")
 
 

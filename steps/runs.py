@@ -47,17 +47,12 @@ def connect() -> MlflowClient:
         UserError: The store cannot be reached.
     """
     uri = mlflow.get_tracking_uri()
+    file = _database_file(uri)
     advice = "Start the server, or set MLFLOW_TRACKING_URI to one that runs."
-    if uri.startswith("sqlite:///"):
+    if file is not None:
         advice = "Set MLFLOW_TRACKING_URI to a file that can be written, e.g. sqlite:////tmp/mlflow.db."
-        try:
-            with contextlib.closing(
-                sqlite3.connect(uri.removeprefix("sqlite:///").partition("?")[0], timeout=30)
-            ) as database:
-                database.execute("PRAGMA schema_version")
-        except sqlite3.Error as error:
-            raise UserError(f"The tracking store {uri} cannot be used: {error}. {advice}") from error
-    if uri.startswith(("http://", "https://")):  # asked first, as above: MLflow itself would try again for minutes
+    # A server and a file are asked first: MLflow itself would try again for minutes.
+    if uri.startswith(("http://", "https://")):
         try:
             requests.get(f"{uri}/health", timeout=10)
         except requests.exceptions.SSLError:
@@ -65,6 +60,9 @@ def connect() -> MlflowClient:
         except requests.RequestException as error:
             raise UserError(f"The tracking server {uri} does not answer ({type(error).__name__}). {advice}") from error
     try:
+        if file is not None:
+            with contextlib.closing(sqlite3.connect(file, timeout=30)) as database:
+                database.execute("PRAGMA schema_version")
         client = MlflowClient()
         client.search_experiments(max_results=1)
     except Exception as error:  # whatever the store's driver raises
@@ -254,10 +252,14 @@ def _found(get: Callable[[str], Any], identifier: str) -> Any:
 def _artifact_location(name: str) -> str | None:
     """Beside the database of an embedded store. MLflow's default is the working directory, which under
     `mlflow run <git URL>` is a temporary folder. A server knows its own place."""
-    uri = mlflow.get_tracking_uri()
-    if not uri.startswith("sqlite:///"):
-        return None
-    return (Path(uri.removeprefix("sqlite:///")).resolve().parent / "mlruns" / name).as_uri()
+    file = _database_file(mlflow.get_tracking_uri())
+    return None if file is None else (file.resolve().parent / "mlruns" / name).as_uri()
+
+
+def _database_file(uri: str) -> Path | None:
+    """The file of an embedded store; None where the store is another one."""
+    path, _, _ = uri.removeprefix("sqlite:///").partition("?")
+    return Path(path) if uri.startswith("sqlite:///") else None
 
 
 def _point_to(client: MlflowClient, launched: str, run: Run, task: Task, name: str) -> None:

@@ -4,35 +4,17 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import socket
-import time
-import weakref
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 
 from steps.cli import main, overrides
-from steps.interruption import interruptible
 from tasks.contract import UserError
 from tests.conftest import Step
 
 NOTE = "mlflow.note.content"
-
-
-def test_an_interruption_while_python_does_away_with_an_object_is_not_lost() -> None:
-    class Anything:
-        pass
-
-    before = signal.getsignal(signal.SIGTERM)
-    thing = Anything()
-    watch = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGTERM))
-    with pytest.raises(KeyboardInterrupt), interruptible():
-        del thing
-        time.sleep(10)
-    assert watch() is None
-    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_overrides_are_pairs() -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 
 import mlflow
 import pytest
 from mlflow import MlflowClient
 
-from steps.interruption import interruptible
 from steps.runs import NOTE, connect, end_launched_run, experiment_of, step_run
 from tasks.contract import UserError, get_task
 
@@ -20,31 +18,6 @@ def opened(client: MlflowClient) -> mlflow.entities.Run:
     with step_run(client, TASK, "train", "a name", "a note") as run:
         pass
     return client.get_run(run.info.run_id)
-
-
-def test_what_a_library_makes_of_an_interruption_is_still_one(store: MlflowClient) -> None:
-    with (
-        pytest.raises(KeyboardInterrupt),
-        interruptible(),
-        step_run(store, TASK, "train", "a name", "a note") as run,
-    ):
-        try:
-            signal.raise_signal(signal.SIGINT)
-        except KeyboardInterrupt:
-            raise ValueError("could not pack sequence") from None
-    ended = store.get_run(run.info.run_id)
-    assert ended.info.status == "KILLED"
-    assert ended.data.tags[NOTE].endswith("**Did not finish:** interrupted")
-
-
-def test_a_second_request_to_stop_does_not_cut_the_tidying_up_short(store: MlflowClient) -> None:
-    with pytest.raises(KeyboardInterrupt), interruptible():
-        try:
-            signal.raise_signal(signal.SIGINT)
-        finally:
-            signal.raise_signal(signal.SIGTERM)
-            tidied_up = True
-    assert tidied_up
 
 
 def test_runs_go_to_the_experiment_named_as_the_task(store: MlflowClient, tmp_path: Path) -> None:
