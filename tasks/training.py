@@ -7,36 +7,44 @@ not see the same batches and the same dropout masks afterwards.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 
 from tasks.contract import Config, Split
 
+# (inputs of all examples in order, epoch from 0) -> inputs of the same shape and type, as this epoch sees them.
+Augment = Callable[[np.ndarray, int], np.ndarray]
+
 
 class Shuffled(keras.utils.PyDataset):
-    """The batches of a split in an order that `reorder` sets. The last batch may be smaller."""
+    """The batches of a split in an order that `begin` sets. The last batch may be smaller."""
 
-    def __init__(self, split: Split, batch_size: int) -> None:
+    def __init__(self, split: Split, batch_size: int, augment: Augment | None = None) -> None:
         super().__init__()
         self._split = split
         self._batch_size = batch_size
+        self._augment = augment
+        self._inputs = split.inputs
         self._order = np.arange(len(split))
 
-    def reorder(self, generator: np.random.Generator) -> None:
+    def begin(self, epoch: int, generator: np.random.Generator) -> None:
+        """Sets the order of the examples, and what they look like, for an epoch."""
         self._order = generator.permutation(len(self._split))
+        if self._augment:
+            self._inputs = self._augment(self._split.inputs, epoch)
 
     def __len__(self) -> int:
         return -(-len(self._split) // self._batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        return self._split.inputs[rows], self._split.targets[rows]
+        return self._inputs[rows], self._split.targets[rows]
 
 
 class Reseed(keras.callbacks.Callback):
-    """Sets the order of the examples and the state of every random layer at the start of each epoch."""
+    """Sets the examples' order and looks, and the state of every random layer, at the start of each epoch."""
 
     def __init__(self, batches: Shuffled, seed: int) -> None:
         super().__init__()
@@ -45,7 +53,7 @@ class Reseed(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         generator = np.random.default_rng([self._seed, epoch])
-        self._batches.reorder(generator)
+        self._batches.begin(epoch, generator)
         for variable in self.model.non_trainable_variables:
             if variable.path.endswith("seed_generator_state"):
                 variable.assign([int(generator.integers(2**31)), 0])
@@ -58,6 +66,7 @@ def fit(
     config: Config,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     initial_epoch: int = 0,
+    augment: Augment | None = None,
 ) -> None:
     """Trains a compiled model in place.
 
@@ -68,8 +77,9 @@ def fit(
         config: `epochs`, `batch_size` and `seed` are used.
         callbacks: Called as by `keras.Model.fit`.
         initial_epoch: Epochs that the model has behind it already.
+        augment: Varies the training examples from epoch to epoch; what it draws may depend on the epoch alone.
     """
-    batches = Shuffled(train, config.batch_size)
+    batches = Shuffled(train, config.batch_size, augment)
     model.fit(
         batches,
         epochs=config.epochs,
@@ -79,4 +89,22 @@ def fit(
         shuffle=False,  # Shuffled does it; Keras would draw from a global generator that a resumed run cannot restore
         verbose="auto" if sys.stdout.isatty() else 2,  # a bar for a person, a line an epoch for a log
         callbacks=[Reseed(batches, config.seed), *callbacks],
+    )
+
+
+def one_cycle(config: Config, train_size: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Up to the peak rate over the first fifth of the steps, then down along a cosine (after Smith & Topin 2017).
+
+    Args:
+        config: `learning_rate` is the peak; `epochs`, `batch_size` and `train_examples` give the number of steps.
+        train_size: Examples of the whole training split.
+    """
+    steps = config.epochs * -(-(config.train_examples or train_size) // config.batch_size)
+    warmup = steps // 5
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=config.learning_rate / 10,
+        warmup_target=config.learning_rate,
+        warmup_steps=warmup,
+        decay_steps=steps - warmup,
+        alpha=0.01,
     )

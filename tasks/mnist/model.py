@@ -9,6 +9,7 @@ from keras import layers
 from tasks.contract import Config
 from tasks.mnist.config import DenseConfig
 from tasks.mnist.data import TRAIN_SIZE
+from tasks.training import one_cycle
 
 # Batches that one call of the compiled training function works through: at 1, Python takes a third of the epoch.
 STEPS_PER_EXECUTION = 16
@@ -85,17 +86,4 @@ def _cnn(config: Config) -> tuple[keras.Model, keras.optimizers.Optimizer]:
         ],
         name="cnn",
     )
-    return model, keras.optimizers.AdamW(_one_cycle(config), weight_decay=0.01)
-
-
-def _one_cycle(config: Config) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Up to the peak rate over the first fifth of the steps, then down along a cosine (after Smith & Topin 2017)."""
-    steps = config.epochs * -(-(config.train_examples or TRAIN_SIZE) // config.batch_size)
-    warmup = steps // 5
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=config.learning_rate / 10,
-        warmup_target=config.learning_rate,
-        warmup_steps=warmup,
-        decay_steps=steps - warmup,
-        alpha=0.01,
-    )
+    return model, keras.optimizers.AdamW(one_cycle(config, TRAIN_SIZE), weight_decay=0.01)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
 from pathlib import Path
 
 import keras
@@ -9,7 +10,7 @@ import pytest
 
 from serving.package import weights_digest
 from tasks.contract import Config, Split, get_task
-from tasks.training import Shuffled, fit
+from tasks.training import Shuffled, fit, one_cycle
 
 CONFIG = Config(model="dense", epochs=4, batch_size=32, learning_rate=1e-2)
 
@@ -34,7 +35,7 @@ def trained(config: Config, splits: tuple[Split, Split]) -> str:
 
 def test_every_example_comes_once_an_epoch_the_last_batch_too(splits: tuple[Split, Split]) -> None:
     batches = Shuffled(splits[0], batch_size=64)
-    batches.reorder(np.random.default_rng(3))
+    batches.begin(0, np.random.default_rng(3))
     assert [len(batches[index][0]) for index in range(len(batches))] == [64, 64, 64, 8]
     seen = np.concatenate([batches[index][1] for index in range(len(batches))])
     assert sorted(seen) == sorted(splits[0].targets)
@@ -61,3 +62,30 @@ def test_stopped_and_continued_ends_with_the_same_weights(splits: tuple[Split, S
 
     assert weights_digest(continued) == weights_digest(whole)
     assert weights_digest(continued) != weights_digest(stopped)
+
+
+def test_inputs_vary_with_the_epoch_and_go_on_where_they_were(splits: tuple[Split, Split]) -> None:
+    seen: list[int] = []
+
+    def blanked(inputs: np.ndarray, epoch: int) -> np.ndarray:
+        seen.append(epoch)
+        return np.zeros_like(inputs)
+
+    model = built(CONFIG)
+    fit(model, *splits, CONFIG, initial_epoch=1, augment=blanked)
+    assert seen == [1, 2, 3]
+    assert splits[0].inputs.any()
+    # It has learnt from blank images, so their right answers are all it knows: how often each digit comes.
+    blank = model.predict(np.zeros_like(splits[0].inputs[:1]), verbose=0)[0]
+    frequency = np.bincount(splits[0].targets, minlength=10) / len(splits[0])
+    np.testing.assert_allclose(blank, frequency, atol=0.05)
+
+
+def test_one_cycle_rises_for_a_fifth_of_the_steps_and_falls_to_a_hundredth() -> None:
+    rate = one_cycle(Config(model="any", epochs=10, batch_size=64, learning_rate=0.5), train_size=630)  # 10 × 10 steps
+    rates = [float(rate(step)) for step in range(101)]
+    assert rates[0] == pytest.approx(0.05)
+    assert rates[20] == pytest.approx(0.5)
+    assert rates[100] == pytest.approx(0.005)
+    assert np.argmax(rates) == 20
+    assert all(later < earlier for earlier, later in pairwise(rates[20:]))
