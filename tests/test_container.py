@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import mlflow
 import numpy as np
 import pytest
 import requests
 from mlflow import MlflowClient
 
-from registry.ledger import ALIAS
-from serving.rehearsal import read_golden
 from steps.build import build
 from steps.promote import promote
 from steps.serve import release
 from tasks.contract import get_task
 from tests.conftest import use_store
+from tests.containers import Container, check_golden, docker
 
 pytestmark = pytest.mark.docker
 TASK = get_task("digits")
-
-
-def docker(*arguments: str) -> str:
-    result = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False, timeout=120)
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
 
 
 @pytest.fixture(scope="module")
@@ -62,51 +52,7 @@ def image(variant: str) -> Iterator[str]:
     docker("rmi", "--force", f"{name}:1", f"{name}:latest")
 
 
-class Container:
-    """A running container, ready to answer; removed at the end of the `with` block."""
-
-    def __init__(self, image: str, *options: str) -> None:
-        started = time.monotonic()
-        self.id = docker("run", "--detach", *options, "-p", "127.0.0.1::8080", "-p", "127.0.0.1::9464", image)
-        try:
-            self.url, self.metrics = (f"http://{docker('port', self.id, port)}" for port in ("8080", "9464"))
-            self.wait()
-        except BaseException:
-            docker("rm", "--force", self.id)
-            raise
-        self.ready_seconds = time.monotonic() - started
-
-    def wait(self) -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                if requests.get(f"{self.url}/ping", timeout=1).ok:
-                    return
-            except requests.RequestException:
-                time.sleep(0.05)
-        raise AssertionError(docker("logs", self.id))
-
-    def invoke(self, inputs: list[Any]) -> requests.Response:
-        return requests.post(f"{self.url}/invocations", json={"inputs": inputs}, timeout=60)
-
-    def count(self, sample: str) -> float:
-        """A value from the metrics."""
-        lines = requests.get(f"{self.metrics}/metrics", timeout=5).text.splitlines()
-        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(sample))
-
-    def __enter__(self) -> Container:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        docker("rm", "--force", self.id)
-
-
-def check_golden(container: Container) -> None:
-    golden = read_golden(Path(mlflow.artifacts.download_artifacts(f"models:/digits@{ALIAS}")))
-    for request in golden.requests:
-        reply = container.invoke(request["body"]["inputs"])
-        assert reply.status_code == 200, reply.text
-        np.testing.assert_allclose(reply.json()["predictions"], request["predictions"], atol=golden.tolerance)
+def check_refusal(container: Container) -> None:
     refused = container.invoke([[1, 2]])
     assert refused.status_code == 400
     assert "expected an item of shape (8, 8), received (2,)" in refused.text
@@ -114,7 +60,8 @@ def check_golden(container: Container) -> None:
 
 def test_the_stock_container_answers_and_counts(stock: str) -> None:
     with Container(stock, "--env", "MLFLOW_MODELS_WORKERS=2") as container:
-        check_golden(container)
+        check_golden(container, "digits")
+        check_refusal(container)
         assert container.count("model_requests_total") == 4
         assert container.count('model_errors_total{kind="shape"}') == 1
         assert container.count('model_info{name="digits",version="1"}') == 1
@@ -122,7 +69,8 @@ def test_the_stock_container_answers_and_counts(stock: str) -> None:
 
 def test_the_slim_container_answers_and_counts(slim: str) -> None:
     with Container(slim, "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL") as container:
-        check_golden(container)
+        check_golden(container, "digits")
+        check_refusal(container)
         assert container.count("model_requests_total") == 4
         assert container.count('model_errors_total{kind="shape"}') == 1
         assert container.count('model_info{name="digits",version="1"}') == 1
@@ -146,7 +94,7 @@ def test_the_slim_container_has_nothing_it_does_not_need(slim: str) -> None:
 
 def test_a_read_only_container_without_any_place_to_write_answers_too(slim: str) -> None:
     with Container(slim, "--read-only") as container:
-        check_golden(container)
+        check_golden(container, "digits")
 
 
 def test_workers_follow_the_limits_of_the_container(slim: str) -> None:
@@ -158,7 +106,7 @@ def test_workers_follow_the_limits_of_the_container(slim: str) -> None:
 
 def test_half_a_gigabyte_and_one_core_are_enough(slim: str) -> None:
     with Container(slim, "--memory", "512m", "--cpus", "1") as container:
-        check_golden(container)
+        check_golden(container, "digits")
         processes = docker("top", container.id, "-o", "pid,args").splitlines()[1:]
         assert len(processes) == 1  # one worker has no supervisor
         batch = np.zeros((1000, 8, 8), int).tolist()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,19 +14,10 @@ from tasks.contract import get_task
 from tests.conftest import Gateway
 
 pytest.importorskip("playwright", reason="requirements-dev.txt is not installed")
-from playwright.sync_api import Browser, FilePayload, Page, expect, sync_playwright
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 pytestmark = pytest.mark.browser
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 PERCENT = re.compile(r"^\d+\.\d\s%$")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        installed = shutil.which("chromium") or shutil.which("google-chrome")
-        with playwright.chromium.launch(executable_path=installed, args=QUIET) as started:
-            yield started
 
 
 @pytest.fixture(params=[(1100, 900), (360, 740)], ids=["desktop", "phone"])
