@@ -25,7 +25,8 @@ def extended() -> Extended:
 
 
 def test_unknown_task_suggests_the_nearest() -> None:
-    with pytest.raises(UserError, match=r"Unknown task: 'mnits'. Did you mean 'mnist'\? Available: digits, mnist"):
+    available = ", ".join(task_names())
+    with pytest.raises(UserError, match=rf"Unknown task: 'mnits'. Did you mean 'mnist'\? Available: {available}"):
         get_task("mnits")
 
 
