@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import logging
 import platform
 import tempfile
@@ -122,7 +123,7 @@ def train(
             metrics = {f"val_{key}": value for key, value in task.metrics(validation.targets, packaged.outputs).items()}
             metrics |= measured_on_training(task, packaged, train_split, len(validation))
             trained = log_model(run, task, config, packaged, weights_digest(model), metrics)
-        log_figures(client, run, task, validation, packaged)
+        log_figures(client, run, task, model, validation, packaged)
         for checkpointed in [run] + ([interrupted.run] if interrupted else []):
             _drop_checkpoint(client, checkpointed)
         runs.describe(_summary(task, config, metrics, trained, interrupted))
@@ -165,7 +166,7 @@ def fit(
     keras.utils.set_random_seed(config.seed)
     if interrupted:
         _check_same_data(interrupted, train_split, validation)
-        model = _restore(client, interrupted)
+        model = _restore(client, task, interrupted)
         _copy_curves(client, interrupted)
         logger.info("Continues run %s after epoch %d.", interrupted.run.info.run_id, interrupted.epochs_done)
     else:
@@ -207,8 +208,8 @@ def log_model(
     return Trained(run.info.run_id, f"models:/{info.model_id}")
 
 
-def log_figures(client: MlflowClient, run: Run, task: Task, validation: Split, packaged: Package) -> None:
-    """Learning curves and the task's own figures on the validation split."""
+def log_figures(client: MlflowClient, run: Run, task: Task, model: Any, validation: Split, packaged: Package) -> None:
+    """Learning curves, and the task's own figures of the model and of its answers on the validation split."""
     from steps import drawing  # Matplotlib, too, takes its time
 
     history: dict[str, list[float]] = {}
@@ -219,7 +220,8 @@ def log_figures(client: MlflowClient, run: Run, task: Task, validation: Split, p
         epochs = sorted(points)
         history[name] = [points[epoch] for epoch in epochs]
     mlflow.log_figure(drawing.curves(history, epochs), "figures/curves.png")
-    for name, figure in task.figures(validation, packaged.outputs):
+    own = task.model_figures(model, validation) if task.model_figures else ()
+    for name, figure in itertools.chain(task.figures(validation, packaged.outputs), own):
         mlflow.log_figure(figure, f"figures/{name}")
 
 
@@ -260,10 +262,11 @@ def _check_same_data(interrupted: Interrupted, train_split: Split, validation: S
             raise UserError(f"The {name} data changed since the run stopped: {before[:12]}…, now {split.digest[:12]}….")
 
 
-def _restore(client: MlflowClient, interrupted: Interrupted) -> Any:
+def _restore(client: MlflowClient, task: Task, interrupted: Interrupted) -> Any:
     """The model with its optimizer as they were after the last complete epoch."""
     import keras
 
+    task.build(interrupted.config)  # imports the task's own layers, which Keras has to know to load the model
     with tempfile.TemporaryDirectory() as folder:
         path = client.download_artifacts(interrupted.run.info.run_id, interrupted.checkpoint, folder)
         return keras.models.load_model(path)

@@ -265,6 +265,7 @@ class Task:
         metrics: (targets, outputs) -> values by name without the split, "loss" and the primary one among them.
         scores: (targets, outputs) -> one row an example.
         figures: (split, outputs) -> pictures by file name, for people to look at.
+        model_figures: (model, split) -> pictures of the trained Keras model itself, if there are any.
         primary: The metric that decides.
         presentation: How items come from a person, and predictions go to one.
         latency_bound_ms: What the 95th percentile of a request with one item may take, over HTTP on the machine that
@@ -286,6 +287,7 @@ class Task:
     presentation: Presentation
     latency_bound_ms: float = 100.0
     fit: Callable[..., None] = field(default=lazily("tasks.training:fit"))
+    model_figures: Callable[[keras.Model, Split], Figures] | None = None
     studies: Mapping[str, Study] = field(default_factory=dict)
     search: Search | None = None
 

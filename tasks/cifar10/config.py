@@ -1,0 +1,87 @@
+"""Configurations of the cifar10 task's models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks.contract import Config, UserError
+
+
+@dataclass(frozen=True)
+class ImageConfig(Config):
+    """Of every model here.
+
+    Attributes:
+        augment: Whether training images are mirrored and shifted.
+        weight_decay: What each weight loses of itself at a step, times the learning rate (Loshchilov & Hutter 2019),
+            at least 0.
+    """
+
+    augment: bool = True
+    weight_decay: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.weight_decay < float("inf"):
+            raise UserError(f"weight_decay must be a finite number of at least 0, received {self.weight_decay}.")
+
+
+@dataclass(frozen=True)
+class CnnConfig(ImageConfig):
+    """Of the plain convolutional network.
+
+    Attributes:
+        dropout: Share of the values left out before each of the dense layers in training, from 0 to below 1.
+        batch_norm: Whether each convolution is normalised (Ioffe & Szegedy 2015).
+        one_cycle: Whether the learning rate rises and falls instead of staying as it is.
+    """
+
+    augment: bool = False
+    dropout: float = 0.0
+    batch_norm: bool = False
+    one_cycle: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"dropout must be at least 0 and below 1, received {self.dropout}.")
+
+
+@dataclass(frozen=True)
+class ResNetConfig(ImageConfig):
+    """Of the residual network.
+
+    Attributes:
+        blocks: Residual blocks in each of its three stages, at least 1; the network has 6 × blocks + 2 layers.
+        width: Filters in the first stage, at least 1; each further stage has twice as many.
+    """
+
+    blocks: int = 1
+    width: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("blocks", "width"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, received {getattr(self, name)}.")
+
+
+@dataclass(frozen=True)
+class FastConfig(ImageConfig):
+    """Of the network that learns most in little time.
+
+    Attributes:
+        width: Filters of its first group, at least 1; the two others have four times as many.
+    """
+
+    width: int = 32
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.width < 1:
+            raise UserError(f"width must be at least 1, received {self.width}.")
+
+
+CNN = CnnConfig(model="cnn", epochs=10, batch_size=64, learning_rate=1e-3)
+RESNET = ResNetConfig(model="resnet", epochs=12, batch_size=128, learning_rate=0.2, weight_decay=5e-4)
+FAST = FastConfig(model="fast", epochs=11, batch_size=256, learning_rate=1.0, weight_decay=1e-3)

