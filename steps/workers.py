@@ -27,7 +27,7 @@ from tasks.contract import Config, UserError, get_task, one_line
 
 logger = logging.getLogger(__name__)
 
-BYTES_EACH = 1.5e9  # of memory, for TensorFlow and a small network with its data
+BYTES_EACH = 2.2e9  # of memory, for TensorFlow and a small network with its data
 GRACE_SECONDS = 10
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -94,17 +94,14 @@ def run_all(work: Callable[[Item], Result], items: Sequence[Item], processes: in
         for future in as_completed([pool.submit(_call, work, item) for item in items]):
             yield future.result()
     except BrokenProcessPool as error:
-        _see_off(multiprocessing.active_children())  # the pool has told them to end
+        _see_off(multiprocessing.active_children())
         raise cli.StepError(
             "A training process was killed; was there too little memory? Run the same command again: what has finished "
             "is kept. With -P jobs=1 only one runs at a time."
         ) from error
     except BaseException:  # this process is to end, and the runs in hand with it
+        _see_off(multiprocessing.active_children())
         pool.shutdown(wait=False, cancel_futures=True)
-        in_hand = multiprocessing.active_children()
-        for process in in_hand:
-            process.terminate()
-        _see_off(in_hand)
         raise
     pool.shutdown()
 
@@ -134,11 +131,16 @@ def _call(work: Callable[[Item], Result], item: Item) -> Result:
 
 
 def _see_off(processes: Sequence[multiprocessing.process.BaseProcess]) -> None:
-    """Waits until they have ended, and ends those by force that take too long."""
+    """Asks them to end, and ends those by force that take too long, or all where Ctrl-C is pressed again."""
     deadline = time.monotonic() + GRACE_SECONDS
-    for process in processes:
-        process.join(max(0.0, deadline - time.monotonic()))
-        process.kill()
+    try:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+    finally:
+        for process in processes:
+            process.kill()
 
 
 def _has_gpu() -> bool:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from serving.container import entrypoint
 from steps import workers
+from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize(
@@ -32,3 +38,40 @@ def test_one_a_core_as_far_as_memory_reaches(
     (tmp_path / "memory.max").write_text(memory_max)
     assert workers.at_once(20) == expected
     assert workers.at_once(1) == 1
+
+
+HARD_OF_HEARING = """
+import signal, sys, time
+from steps import workers
+from steps.interruption import interruptible
+
+def work(item):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as native code is that takes long
+    print("begun", flush=True)
+    time.sleep(300)
+
+if __name__ == "__main__":
+    try:
+        with interruptible():
+            list(workers.run_all(work, [1, 2, 3], 2))
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+
+
+def test_ctrl_c_pressed_again_ends_what_takes_long_to_end(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(HARD_OF_HEARING)
+    command = [sys.executable, "study.py"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as study:
+        assert study.stdout is not None
+        assert study.stdout.readline() == "begun\n"
+        children = psutil.Process(study.pid).children(recursive=True)
+        study.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        study.send_signal(signal.SIGINT)
+        _, alive = psutil.wait_procs(children, timeout=workers.GRACE_SECONDS / 2)
+        for process in alive:
+            process.kill()
+        assert not alive
+        assert "interrupted" in study.stdout.read()
