@@ -264,12 +264,12 @@ def _check_same_data(interrupted: Interrupted, train_split: Split, validation: S
 
 def _restore(client: MlflowClient, task: Task, interrupted: Interrupted) -> Any:
     """The model with its optimizer as they were after the last complete epoch."""
-    import keras
-
-    task.build(interrupted.config)  # imports the task's own layers, which Keras has to know to load the model
+    model = task.build(interrupted.config)  # a task may have layers of its own, which Keras alone would not know
+    model.optimizer.build(model.trainable_variables)
     with tempfile.TemporaryDirectory() as folder:
         path = client.download_artifacts(interrupted.run.info.run_id, interrupted.checkpoint, folder)
-        return keras.models.load_model(path)
+        model.load_weights(path)
+    return model
 
 
 def _drop_checkpoint(client: MlflowClient, run: Run) -> None:

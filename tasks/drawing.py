@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-MOST_LEVEL = 3  # letters of a label that stands below its column; longer ones would run into each other
+LONGEST_LEVEL = 3  # letters of a label below its column; longer ones would run into each other, and are slanted
 
 
 def confusion(labels: Sequence[str], matrix: np.ndarray) -> Figure:
@@ -20,7 +20,7 @@ def confusion(labels: Sequence[str], matrix: np.ndarray) -> Figure:
         dark = mistakes[row, column] > 0.6 * mistakes.max()
         axes.text(column, row, matrix[row, column], ha="center", va="center", color="white" if dark else "black")
     axes.set_xticks(range(len(labels)), labels)
-    if max(map(len, labels)) > MOST_LEVEL:
+    if max(map(len, labels)) > LONGEST_LEVEL:
         for label in axes.get_xticklabels():
             label.set(rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(labels)), labels)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.contract import UserError
+from tasks.contract import UserError, one_line
 
 Arrays = dict[str, np.ndarray]
 logger = logging.getLogger(__name__)
@@ -123,15 +123,21 @@ def npm_package(requirement: str) -> Iterator[Path]:
     if (npm := shutil.which("npm")) is None:
         raise SourceError("npm is not installed")
     with tempfile.TemporaryDirectory() as folder:
-        command = [npm, "pack", "--silent", "--pack-destination", folder, requirement]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        command = [npm, "pack", "--loglevel=error", "--fetch-retries=1", "--pack-destination", folder, requirement]
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         archives = list(Path(folder).glob("*.tgz"))
         if result.returncode or len(archives) != 1:
-            raise SourceError((result.stderr.strip().splitlines() or ["npm downloaded no package"])[-1])
+            reasons = [line for line in result.stderr.splitlines() if "complete log of this run" not in line]
+            raise SourceError(one_line(" ".join(reasons)) or "npm downloaded no package")
         yield archives[0]
 
 
 def verified(arrays: Arrays, digests: Mapping[str, str]) -> Arrays:
+    """The arrays, if they are those of the digests: SHA-256 of the bytes in C order, by name.
+
+    Raises:
+        SourceError: One is missing, too many, or has other bytes.
+    """
     if arrays.keys() != digests.keys():
         raise SourceError(f"expected the arrays {sorted(digests)}, received {sorted(arrays)}")
     for name, expected in digests.items():

@@ -14,8 +14,9 @@ import numpy as np
 
 from tasks.contract import Config, Split
 
-# (inputs of all examples in order, epoch from 0) -> inputs of the same shape and type, as this epoch sees them.
-Augment = Callable[[np.ndarray, int], np.ndarray]
+# (inputs of a batch, their places in the split, epoch from 0) -> inputs of the same shape and type, as this epoch sees
+# them. What it draws may depend on places and epoch alone.
+Augment = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 class Shuffled(keras.utils.PyDataset):
@@ -26,25 +27,27 @@ class Shuffled(keras.utils.PyDataset):
         self._split = split
         self._batch_size = batch_size
         self._augment = augment
-        self._inputs = split.inputs
+        self._epoch = 0
         self._order = np.arange(len(split))
 
     def begin(self, epoch: int, generator: np.random.Generator) -> None:
-        """Sets the order of the examples, and what they look like, for an epoch."""
+        """Sets the order of the examples for an epoch."""
+        self._epoch = epoch
         self._order = generator.permutation(len(self._split))
-        if self._augment:
-            self._inputs = self._augment(self._split.inputs, epoch)
 
     def __len__(self) -> int:
         return -(-len(self._split) // self._batch_size)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        return self._inputs[rows], self._split.targets[rows]
+        inputs = self._split.inputs[rows]
+        if self._augment:
+            inputs = self._augment(inputs, rows, self._epoch)
+        return inputs, self._split.targets[rows]
 
 
 class Reseed(keras.callbacks.Callback):
-    """Sets the examples' order and looks, and the state of every random layer, at the start of each epoch."""
+    """Sets the order of the examples and the state of every random layer at the start of each epoch."""
 
     def __init__(self, batches: Shuffled, seed: int) -> None:
         super().__init__()
@@ -77,7 +80,7 @@ def fit(
         config: `epochs`, `batch_size` and `seed` are used.
         callbacks: Called as by `keras.Model.fit`.
         initial_epoch: Epochs that the model has behind it already.
-        augment: Varies the training examples from epoch to epoch; what it draws may depend on the epoch alone.
+        augment: Varies the training examples from epoch to epoch.
     """
     batches = Shuffled(train, config.batch_size, augment)
     model.fit(

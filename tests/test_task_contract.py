@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import os
+import itertools
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,30 +13,13 @@ import numpy as np
 import pytest
 
 from serving.package import MODEL_CODE, package
-from tasks.contract import Config, Split, SplitName, Task, UserError, get_task, task_names
+from tasks.contract import Config, Split, SplitName, Task, get_task, task_names
+from tests.conftest import available
 
 SOME = 64
 
 
 MODELS = [(name, model) for name in task_names() for model in get_task(name).models]
-
-
-@functools.cache
-def missing(name: str) -> str | None:
-    """Why the task's data cannot be had on this machine without a network, None where it can."""
-    try:
-        get_task(name).load("validation")
-    except UserError as error:
-        return str(error)
-    return None
-
-
-def available(name: str) -> Task:
-    """The task; a test that needs data which is not there is skipped, but not where changes are let in."""
-    if reason := missing(name):
-        assert "CI" not in os.environ, reason
-        pytest.skip(reason)
-    return get_task(name)
 
 
 @pytest.fixture(params=task_names())
@@ -151,8 +133,9 @@ def test_the_primary_metric_is_the_mean_of_the_scores(task: Task) -> None:
 def test_figures_can_be_drawn(task: Task, tmp_path: Path) -> None:
     validation = some(task.load("validation"))
     outputs = np.random.default_rng(0).dirichlet(np.ones(len(task.presentation.labels)), len(validation))
+    own = task.model_figures(task.build(task.configure()), validation) if task.model_figures else ()
     names = []
-    for name, figure in task.figures(validation, outputs.astype(np.float32)):
+    for name, figure in itertools.chain(task.figures(validation, outputs.astype(np.float32)), own):
         figure.savefig(tmp_path / name)
         names.append(name)
     assert len(names) == len(set(names)) > 0

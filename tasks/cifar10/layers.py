@@ -26,14 +26,17 @@ def whitening_filters(images: np.ndarray, size: int = 2) -> np.ndarray:
     channels = images.shape[-1]
     patches = np.lib.stride_tricks.sliding_window_view(images, (size, size), axis=(1, 2))
     rows = np.moveaxis(patches, 3, -1).reshape(-1, size**2 * channels)
-    values, vectors = np.linalg.eigh(np.cov(rows, rowvar=False))
+    values, vectors = np.linalg.eigh(np.cov(rows, rowvar=False, dtype=np.float32))
     filters = vectors / np.sqrt(values + EPSILON)
     return np.concatenate([filters, -filters], axis=1).reshape(size, size, channels, -1)
 
 
 @keras.saving.register_keras_serializable("cifar10")
-class MirrorAverage(keras.layers.Wrapper):
-    """In training the wrapped network; otherwise the mean of what it says of an image and of its mirror image."""
+class FlipAverage(keras.layers.Wrapper):
+    """Test-time augmentation: the mean of what a network says of an image and of the image flipped left to right.
+
+    Takes (N, H, W, C); in training, only the network runs, on the image as it is (Jordan 2024, section 3.5).
+    """
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         if training:

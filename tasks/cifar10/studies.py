@@ -7,7 +7,9 @@ from dataclasses import replace
 from tasks.cifar10.config import CNN
 from tasks.contract import Study
 
-CURED = replace(CNN, augment=True, batch_norm=True, dropout=0.15, one_cycle=True, learning_rate=3e-3, weight_decay=1e-2)
+REGULARIZED = replace(
+    CNN, augment=True, batch_norm=True, dropout=0.15, one_cycle=True, learning_rate=3e-3, weight_decay=1e-2
+)
 
 STUDIES = {
     "regularization": Study(
@@ -17,7 +19,7 @@ STUDIES = {
             "dropout 0.3": replace(CNN, dropout=0.3),
             "augmentation": replace(CNN, augment=True),
             "batch norm": replace(CNN, batch_norm=True),
-            "all, one cycle": CURED,
+            "all, one cycle": REGULARIZED,
         },
     ),
 }

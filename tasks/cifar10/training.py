@@ -1,4 +1,4 @@
-"""How the cifar10 task trains: as every task, on images that vary from epoch to epoch."""
+"""How the cifar10 task trains: as every task, but on images that vary from epoch to epoch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import keras
 
 from tasks import training
 from tasks.cifar10.augmentation import Augmentation
-from tasks.cifar10.config import ImageConfig
+from tasks.cifar10.config import FastConfig, ImageConfig
 from tasks.cifar10.model import whiten
 from tasks.contract import Split
 
@@ -21,8 +21,11 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     initial_epoch: int = 0,
 ) -> None:
-    """See `tasks.training.fit`."""
-    if config.model == "fast" and not initial_epoch:
+    """Trains as `tasks.training.fit` does, with `config.augment` on varied images.
+
+    The fixed first layer of the `fast` model is set from the training images before its first epoch.
+    """
+    if isinstance(config, FastConfig) and not initial_epoch:
         whiten(model, train.inputs)
-    augment = Augmentation(config.seed) if config.augment else None
+    augment = Augmentation(config.seed, len(train)) if config.augment else None
     training.fit(model, train, validation, config, callbacks, initial_epoch, augment)

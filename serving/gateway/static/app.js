@@ -8,7 +8,7 @@ const PATIENCE = 30000; // ms, the longest wait for an answer
 const REST = 800; // ms without a new answer before it is read out
 const STROKE = 52; // of the pad's 560, which makes 2.6 pixels of 28
 const STEP = 14; // how far an arrow key moves the pen
-const MOST_BARS = 10; // of more labels than that, or of photographs,
+const MOST_BARS = 10; // of more labels than that,
 const TOP_BARS = 5; // the likeliest are shown
 
 const $ = (id) => document.getElementById(id);
@@ -150,6 +150,7 @@ function showAnswer(answer) {
 
 function showBars(probabilities, prediction) {
   let rows = model.labels.map((label, index) => ({ label, share: probabilities?.[index], top: index === prediction }));
+  // What is in a photograph has no order of its own to keep, as digits have.
   if (rows.length > MOST_BARS || model.picture === "photograph") {
     // Before an answer no label is ahead of the others, so none is named.
     rows = rows.sort((a, b) => b.share - a.share).slice(0, TOP_BARS);

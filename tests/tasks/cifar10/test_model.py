@@ -11,7 +11,7 @@ import pytest
 from tasks.cifar10.config import CNN, FAST, RESNET, ImageConfig
 from tasks.cifar10.figures import figures
 from tasks.cifar10.layers import whitening_filters
-from tasks.cifar10.model import build, inside, residual_block, whiten
+from tasks.cifar10.model import backbone, build, residual_block, whiten
 from tasks.cifar10.training import fit
 from tasks.contract import Split, UserError
 
@@ -101,7 +101,7 @@ def test_the_fast_network_is_whitened_before_it_trains() -> None:
     model, other = build(SMALL_FAST), build(SMALL_FAST)
     fit(model, SPLIT, SPLIT, SMALL_FAST)
     whiten(other, SPLIT.inputs)
-    trained, untrained = (inside(each).get_layer("whitening").get_weights()[0] for each in (model, other))
+    trained, untrained = (backbone(each).get_layer("whitening").get_weights()[0] for each in (model, other))
     assert untrained.any()
     np.testing.assert_array_equal(trained, untrained)
 
@@ -111,7 +111,7 @@ def test_the_fast_network_says_the_same_of_an_image_and_of_its_mirror_image() ->
     fit(model, SPLIT, SPLIT, SMALL_FAST)
     outputs = model.predict(IMAGES, verbose=0)
     np.testing.assert_allclose(model.predict(IMAGES[:, :, ::-1], verbose=0), outputs, atol=1e-6)
-    body = inside(model)
+    body = backbone(model)
     alone = body.predict(IMAGES, verbose=0)
     mirrored = body.predict(IMAGES[:, :, ::-1], verbose=0)
     assert np.abs(alone - mirrored).max() > 1e-4
