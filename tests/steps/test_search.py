@@ -96,6 +96,7 @@ def test_a_search_whose_trials_fail_gives_up_and_says_why(
         compare(QUICK, "search", Options(jobs=1, trials=3))
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_is_no_failure(
     store: MlflowClient, in_process: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

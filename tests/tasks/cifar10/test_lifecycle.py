@@ -6,7 +6,6 @@ import dataclasses
 import io
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +31,23 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def promoted(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowClient]:
+def promoted_database(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with a champion, version 1."""
     available("cifar10")
-    database = tmp_path_factory.mktemp("cifar10") / "mlflow.db"
-    shutil.copy(empty_database, database)
+    path = tmp_path_factory.mktemp("cifar10") / "mlflow.db"
+    shutil.copy(empty_database, path)
     with pytest.MonkeyPatch.context() as patch:
-        client = use_store(patch, database)
+        use_store(patch, path)
         trained = train(EASY, EASY.configure("fast", SMALL, epochs=2))
         evaluate(EASY, trained.model_uri)
         promote(EASY, "best")
-        yield client
+    return path
+
+
+@pytest.fixture
+def promoted(promoted_database: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """That store, which MLflow is set to."""
+    return use_store(monkeypatch, promoted_database)
 
 
 def test_it_is_rehearsed_and_promoted(promoted: MlflowClient) -> None:
