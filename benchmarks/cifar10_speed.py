@@ -17,8 +17,7 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-import numpy as np
-
+from benchmarks.data import save
 from tasks.contract import get_task
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -48,23 +47,11 @@ def measured(command: list[str]) -> tuple[float, float]:
     return float(found[1]), float(found[2])
 
 
-def save(path: Path) -> None:
-    """The data as the plain script reads them, which splits the validation images off by itself."""
-    train, validation, test = (TASK.load(name) for name in ("train", "validation", "test"))
-    np.savez(
-        path,
-        x_train=np.concatenate([train.inputs, validation.inputs]),
-        y_train=np.concatenate([train.targets, validation.targets]),
-        x_test=test.inputs,
-        y_test=test.targets,
-    )
-
-
 def compare(repeats: int, epochs: list[int]) -> dict[str, list[tuple[float, float]]]:
     results: dict[str, list[tuple[float, float]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "cifar10.npz"
-        save(data)
+        save(TASK, data)
         for seed in range(1, repeats + 1):
             results["plain"].append(measured(["benchmarks/plain_cifar10.py", str(data), str(seed)]))
             for count in epochs:

@@ -32,7 +32,8 @@ def seconds_to_ready(image: str, options: list[str]) -> float:
                 if requests.get(url, timeout=1).ok:
                     return time.perf_counter() - started
             except requests.RequestException:
-                time.sleep(0.02)
+                pass
+            time.sleep(0.02)
         raise SystemExit(f"{image} does not answer within {PATIENCE} s:\n{docker('logs', container)}")
     finally:
         docker("rm", "--force", container)

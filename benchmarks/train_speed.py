@@ -18,9 +18,9 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-import numpy as np
 from mlflow import MlflowClient
 
+from benchmarks.data import save
 from tasks.contract import get_task
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,15 +61,8 @@ def main() -> None:
     results: dict[str, list[tuple[float, float]]] = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
-        train, validation, test = (get_task("mnist").load(name) for name in ("train", "validation", "test"))
         data = Path(folder) / "mnist.npz"
-        np.savez(
-            data,
-            x_train=np.concatenate([train.inputs, validation.inputs]),
-            y_train=np.concatenate([train.targets, validation.targets]),
-            x_test=test.inputs,
-            y_test=test.targets,
-        )
+        save(get_task("mnist"), data)
         MlflowClient(environment["MLFLOW_TRACKING_URI"]).search_experiments()  # creates the database
         for seed in range(1, arguments.repeats + 1):
             results["plain"].append(plain(data, seed, environment))

@@ -268,7 +268,13 @@ def _restore(client: MlflowClient, task: Task, interrupted: Interrupted) -> Any:
     model.optimizer.build(model.trainable_variables)
     with tempfile.TemporaryDirectory() as folder:
         path = client.download_artifacts(interrupted.run.info.run_id, interrupted.checkpoint, folder)
-        model.load_weights(path)
+        try:
+            model.load_weights(path)
+        except ValueError as error:  # Keras's, of layers and shapes
+            raise UserError(
+                f"The checkpoint of run {interrupted.run.info.run_id} does not fit the model that this code builds. "
+                f"Check out the run's commit {interrupted.run.data.tags.get('git.commit')}, or train anew."
+            ) from error
     return model
 
 

