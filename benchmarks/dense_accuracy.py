@@ -44,7 +44,8 @@ def ours(train: Split, validation: Split, test: Split, seed: int) -> float:
     keras.utils.set_random_seed(seed)
     model = TASK.build(config)
     TASK.fit(model, train, validation, config)
-    return TASK.metrics(test.targets, model.predict(test.inputs, batch_size=512, verbose=0))["accuracy"]
+    outputs = model.predict(test.inputs, batch_size=512, verbose=0)
+    return TASK.metrics(TASK.scores(test, outputs))["accuracy"]
 
 
 def main() -> None:

@@ -49,10 +49,10 @@ def evaluate(task: Task, model_uri: str) -> Candidate:
         test = task.load("test")
         log_data(task, test=test)
         outputs = predict(model, test.inputs)
-        intervals = bootstrap(task.metrics, test.targets, outputs)
+        scores = task.scores(test, outputs)
+        intervals = bootstrap(task.metrics, scores)
         latency = latencies(model, test.inputs)
         log_metrics(candidate, intervals, latency)
-        scores = task.scores(test.targets, outputs)
         log_predictions(scores)
         for file, figure in task.figures(test, outputs):
             mlflow.log_figure(figure, f"figures/{file}")
@@ -81,18 +81,16 @@ def predict(model: PyFuncModel, inputs: np.ndarray) -> np.ndarray:
     return np.concatenate([model.predict(list(inputs[start : start + BATCH_SIZE])) for start in starts])
 
 
-def bootstrap(
-    metrics: Callable[[np.ndarray, np.ndarray], dict[str, float]], targets: np.ndarray, outputs: np.ndarray
-) -> dict[str, Interval]:
+def bootstrap(metrics: Callable[[Scores], dict[str, float]], scores: Scores) -> dict[str, Interval]:
     """Every metric with its 95 % percentile interval over resampled examples (Efron & Tibshirani 1993, chapter 13).
 
-    The resampling is seeded: the same outputs get the same intervals.
+    The resampling is seeded: the same scores get the same intervals.
     """
     generator = np.random.default_rng(0)
-    rows = (generator.integers(len(targets), size=len(targets)) for _ in range(RESAMPLES))
-    resampled = pd.DataFrame([metrics(targets[row], outputs[row]) for row in rows])
+    rows = (generator.integers(len(scores), size=len(scores)) for _ in range(RESAMPLES))
+    resampled = pd.DataFrame([metrics(scores.take(row)) for row in rows])
     low, high = resampled.quantile(0.025), resampled.quantile(0.975)
-    return {name: Interval(value, low[name], high[name]) for name, value in metrics(targets, outputs).items()}
+    return {name: Interval(value, low[name], high[name]) for name, value in metrics(scores).items()}
 
 
 def latencies(model: PyFuncModel, inputs: np.ndarray) -> dict[str, float]:

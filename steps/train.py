@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
+import numpy as np
 from mlflow import MlflowClient
 from mlflow.data.numpy_dataset import from_numpy
 from mlflow.entities import Run
@@ -120,7 +121,7 @@ def train(
         model = fit(client, task, config, train_split, validation, interrupted, watch, checkpoints=part is None)
         with tempfile.TemporaryDirectory() as folder:
             packaged = package(task, model, validation, Path(folder))
-            metrics = {f"val_{key}": value for key, value in task.metrics(validation.targets, packaged.outputs).items()}
+            metrics = measured(task, validation, packaged.outputs, "val")
             metrics |= measured_on_training(task, packaged, train_split, len(validation))
             trained = log_model(run, task, config, packaged, weights_digest(model), metrics)
         log_figures(client, run, task, model, validation, packaged)
@@ -144,7 +145,12 @@ def measured_on_training(task: Task, packaged: Package, train_split: Split, most
     """
     seen = train_split.subset(min(most, len(train_split)), seed=0)
     outputs = run_onnx(Path(packaged.artifacts["onnx"]), seen.inputs)
-    return {f"trained_{key}": value for key, value in task.metrics(seen.targets, outputs).items()}
+    return measured(task, seen, outputs, "trained")
+
+
+def measured(task: Task, split: Split, outputs: np.ndarray, prefix: str) -> dict[str, float]:
+    """The task's metrics as `<prefix>_<metric>`."""
+    return {f"{prefix}_{name}": value for name, value in task.metrics(task.scores(split, outputs)).items()}
 
 
 def fit(

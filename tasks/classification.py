@@ -11,22 +11,21 @@ from tasks.contract import Figures, Scores, Split
 CALIBRATION_BINS = 15
 
 
-def metrics(targets: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
+def metrics(scores: Scores) -> dict[str, float]:
     """Accuracy, cross-entropy ("loss"), macro F1 and expected calibration error.
 
     Args:
-        targets: Class indices, shape (N,).
-        outputs: Probabilities, shape (N, classes), rows sum to 1.
+        scores: Rows as `scores` below gives them.
 
     Returns:
         `accuracy`, `f1_macro`, `calibration_error` in [0, 1] and `loss` in nats.
     """
-    predicted = outputs.argmax(axis=1)
+    targets, predicted = scores.columns["target_class"], scores.columns["predicted_class"]
     return {
-        "accuracy": float(np.mean(predicted == targets)),
-        "loss": float(np.mean(cross_entropy(targets, outputs))),
-        "f1_macro": f1_macro(confusion_matrix(targets, predicted, outputs.shape[1])),
-        "calibration_error": calibration_error(targets, outputs),
+        "accuracy": float(np.mean(scores.score)),
+        "loss": float(np.mean(scores.columns["cross_entropy"])),
+        "f1_macro": f1_macro(confusion_matrix(targets, predicted, 1 + max(targets.max(), predicted.max()))),
+        "calibration_error": calibration_error(scores.columns["confidence"], scores.score),
     }
 
 
@@ -48,40 +47,51 @@ def f1_macro(confusion: np.ndarray) -> float:
     return float(np.mean(2 * np.diag(confusion)[present] / seen[present]))
 
 
-def reliability(targets: np.ndarray, outputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def reliability(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Confidence against accuracy in equal-width bins of confidence.
+
+    Args:
+        confidence: Probability of the predicted class, shape (N,).
+        correct: 1 where it is the right one, else 0, shape (N,).
 
     Returns:
         Mean confidence, accuracy and share of the examples in each bin, shape (CALIBRATION_BINS,); the first two are
         0 in an empty bin.
     """
-    confidence = outputs.max(axis=1).astype(np.float64)
-    correct = outputs.argmax(axis=1) == targets
+    confidence = confidence.astype(np.float64)
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     count = np.bincount(bins, minlength=CALIBRATION_BINS)
     filled = np.maximum(count, 1)
     mean_confidence = np.bincount(bins, weights=confidence, minlength=CALIBRATION_BINS) / filled
     accuracy = np.bincount(bins, weights=correct, minlength=CALIBRATION_BINS) / filled
-    return mean_confidence, accuracy, count / len(targets)
+    return mean_confidence, accuracy, count / len(confidence)
 
 
-def calibration_error(targets: np.ndarray, outputs: np.ndarray) -> float:
-    """Expected calibration error in [0, 1] (Guo et al. 2017, section 2, 15 bins)."""
-    confidence, accuracy, share = reliability(targets, outputs)
-    return float(np.sum(share * np.abs(confidence - accuracy)))
+def calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """Expected calibration error in [0, 1] (Guo et al. 2017, section 2, 15 bins), of what `reliability` takes."""
+    mean_confidence, accuracy, share = reliability(confidence, correct)
+    return float(np.sum(share * np.abs(mean_confidence - accuracy)))
 
 
-def scores(labels: Sequence[str], targets: np.ndarray, outputs: np.ndarray) -> Scores:
-    """One row an example; the score is 1 where the prediction is right, the slice is the right class."""
+def scores(labels: Sequence[str], split: Split, outputs: np.ndarray) -> Scores:
+    """One row an example; the score is 1 where the prediction is right, the slice is the right class.
+
+    Args:
+        labels: Names of the classes.
+        split: Its targets are class indices, shape (N,).
+        outputs: Probabilities, shape (N, classes), rows sum to 1.
+    """
     names = np.asarray(labels)
     predicted = outputs.argmax(axis=1)
     return Scores(
-        score=(predicted == targets).astype(np.float64),
-        slice=names[targets],
+        score=(predicted == split.targets).astype(np.float64),
+        slice=names[split.targets],
         columns={
             "predicted": names[predicted],
+            "target_class": split.targets,
+            "predicted_class": predicted,
             "confidence": outputs.max(axis=1),
-            "cross_entropy": cross_entropy(targets, outputs),
+            "cross_entropy": cross_entropy(split.targets, outputs),
         },
     )
 
@@ -94,7 +104,7 @@ def figures(labels: Sequence[str], split: Split, outputs: np.ndarray) -> Figures
     confusion = confusion_matrix(split.targets, predicted, len(labels))
     yield "confusion_matrix.png", drawing.confusion(labels, confusion)
     yield "recall_by_class.png", drawing.recall_by_class(labels, confusion)
-    yield "reliability.png", drawing.reliability(*reliability(split.targets, outputs))
+    yield "reliability.png", drawing.reliability(*reliability(outputs.max(axis=1), predicted == split.targets))
     worst = np.argsort(-cross_entropy(split.targets, outputs))[:30]
     worst = worst[predicted[worst] != split.targets[worst]]
     captions = [f"{labels[split.targets[i]]} taken for {labels[predicted[i]]} ({outputs[i].max():.0%})" for i in worst]

@@ -225,7 +225,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Scores:
-    """One row an example, as the gate compares them.
+    """One row an example: what all metrics follow from, and what the gate compares.
 
     Attributes:
         score: What the primary metric is the mean of, shape (N,), float64.
@@ -236,6 +236,14 @@ class Scores:
     score: np.ndarray
     slice: np.ndarray
     columns: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def take(self, rows: np.ndarray) -> Scores:
+        """The examples of these places, of which some may come more than once."""
+        columns = {name: column[rows] for name, column in self.columns.items()}
+        return Scores(self.score[rows], self.slice[rows], columns)
 
 
 def lazily(path: str) -> Callable[..., Any]:
@@ -262,8 +270,8 @@ class Task:
         load: Reads one split. Test data is read by `evaluate` alone.
         build: Makes the compiled, untrained Keras model of a configuration. It takes `Split.inputs` as they are,
             preprocessing is part of it.
-        metrics: (targets, outputs) -> values by name without the split, "loss" and the primary one among them.
-        scores: (targets, outputs) -> one row an example.
+        scores: (split, outputs) -> one row an example.
+        metrics: Scores -> values by name without the split, "loss" and the primary one among them.
         figures: (split, outputs) -> pictures by file name, for people to look at.
         model_figures: (model, split) -> pictures of the trained Keras model itself, if there are any.
         primary: The metric that decides.
@@ -280,8 +288,8 @@ class Task:
     models: Mapping[str, Config]
     load: Callable[[SplitName], Split]
     build: Callable[[Any], keras.Model]
-    metrics: Callable[[np.ndarray, np.ndarray], dict[str, float]]
-    scores: Callable[[np.ndarray, np.ndarray], Scores]
+    scores: Callable[[Split, np.ndarray], Scores]
+    metrics: Callable[[Scores], dict[str, float]]
     figures: Callable[[Split, np.ndarray], Figures]
     primary: Primary
     presentation: Presentation

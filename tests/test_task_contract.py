@@ -115,7 +115,7 @@ def test_served_model_accepts_the_inputs_and_agrees(modelled: tuple[Task, Config
 def test_a_perfect_prediction_gets_the_best_score(task: Task) -> None:
     validation = some(task.load("validation"))
     perfect = np.eye(len(task.presentation.labels), dtype=np.float32)[validation.targets]
-    metrics = task.metrics(validation.targets, perfect)
+    metrics = task.metrics(task.scores(validation, perfect))
     assert metrics[task.primary.name] == pytest.approx(1.0)
     assert metrics["loss"] == pytest.approx(0.0, abs=1e-6)
 
@@ -124,9 +124,9 @@ def test_the_primary_metric_is_the_mean_of_the_scores(task: Task) -> None:
     validation = some(task.load("validation"))
     generator = np.random.default_rng(0)
     outputs = generator.dirichlet(np.ones(len(task.presentation.labels)), len(validation)).astype(np.float32)
-    scores = task.scores(validation.targets, outputs)
-    assert scores.score.mean() == pytest.approx(task.metrics(validation.targets, outputs)[task.primary.name])
-    assert len(scores.score) == len(scores.slice) == len(validation)
+    scores = task.scores(validation, outputs)
+    assert scores.score.mean() == pytest.approx(task.metrics(scores)[task.primary.name])
+    assert len(scores) == len(scores.slice) == len(validation)
     assert all(len(column) == len(validation) for column in scores.columns.values())
 
 

@@ -64,9 +64,10 @@ def series(tmp_path: Path) -> OnnxModel:
     return loaded(graph(tmp_path / "series.onnx", TensorProto.FLOAT, (4,)))
 
 
-def encoded(pixels: np.ndarray, **options: Any) -> str:
+def encoded(picture: np.ndarray | Image.Image, **options: Any) -> str:
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, **({"format": "PNG"} | options))
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image.save(buffer, **({"format": "PNG"} | options))
     return base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -116,6 +117,7 @@ def test_whole_numbers_are_floats_too(series: OnnxModel) -> None:
 
 
 PNG_BOMB = encoded(np.zeros((5000, 5000), np.uint8))
+CMYK = encoded(Image.new("CMYK", (WIDTH, HEIGHT)), format="JPEG")
 
 
 @pytest.mark.parametrize(
@@ -146,6 +148,8 @@ PNG_BOMB = encoded(np.zeros((5000, 5000), np.uint8))
         ([base64.b64encode(b"\xff\xd8\xff no jpeg").decode()], "cannot read the image"),
         ([encoded(np.full((HEIGHT, WIDTH), 40_000, np.uint16))], "expected an image of 8 bits without transparency"),
         ([encoded(np.zeros((HEIGHT, WIDTH, 4), np.uint8))], "expected an image of 8 bits without transparency"),
+        ([CMYK], "expected an image of 8 bits without transparency, received mode CMYK"),
+        ([encoded(np.zeros((1, 1), np.uint8))], "expected an image of 3×2 pixels, received 1×1"),
     ],
 )
 def test_what_cannot_be_an_item_is_refused(grey: OnnxModel, items: list[Any], message: str) -> None:

@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from sklearn.datasets import load_sample_image
 
 from serving.gateway.pictures import PictureError, item
 from tasks.contract import Picture
 
 INK = Picture("ink", box=20 / 28)
+PHOTOGRAPH = Picture("photograph")
 SHAPE = (28, 28)
 
 
@@ -120,9 +122,64 @@ def test_the_largest_value_and_the_box_are_the_task_s() -> None:
 def test_a_photograph_is_scaled_and_cropped_to_the_middle() -> None:
     image = Image.new("RGB", (64, 32), "red")
     ImageDraw.Draw(image).rectangle((16, 0, 47, 31), fill=(10, 20, 200))
-    values = item(file(image), (32, 32, 3), Picture("photograph"))
-    assert values.shape == (32, 32, 3)
+    values = seen(file(image))
     assert (values[2:-2, 2:-2] == (10, 20, 200)).all()
+
+
+@pytest.fixture(scope="module")
+def flower() -> Image.Image:
+    return Image.fromarray(load_sample_image("flower.jpg"))
+
+
+def seen(data: bytes, shape: tuple[int, ...] = (32, 32, 3)) -> np.ndarray:
+    """What a model of photographs gets."""
+    values = item(data, shape, PHOTOGRAPH)
+    assert values.shape == shape
+    assert values.dtype == np.uint8
+    return values
+
+
+def test_a_photograph_is_the_same_in_every_kind_of_file(flower: Image.Image) -> None:
+    expected = seen(file(flower)).astype(int)
+    kinds = {
+        "JPEG": file(flower, "JPEG", quality=95),
+        "CMYK": file(flower.convert("CMYK"), "JPEG", quality=95),
+        "opaque": file(flower.convert("RGBA")),
+        "palette": file(flower.quantize(256)),
+    }
+    differences = {kind: np.abs(seen(data) - expected).mean() for kind, data in kinds.items()}
+    assert max(differences.values()) < 3, differences
+
+
+def test_a_grey_photograph_of_sixteen_bits_is_scaled_and_not_cut_off(flower: Image.Image) -> None:
+    grey = flower.convert("L")
+    deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    assert np.abs(seen(file(deep)) - seen(file(grey)).astype(int)).max() <= 1
+
+
+def test_what_is_transparent_in_a_photograph_is_white(flower: Image.Image) -> None:
+    pixels = np.dstack([np.asarray(flower), np.full((flower.height, flower.width), 255, np.uint8)])
+    pixels[flower.height // 2 :, :, 3] = 0
+    values = seen(file(Image.fromarray(pixels)))
+    assert (values[18:] >= 250).all()
+    np.testing.assert_array_equal(values[:12], seen(file(flower))[:12])
+
+
+def test_a_single_pixel_is_an_even_photograph() -> None:
+    assert (seen(file(Image.new("RGB", (1, 1), (10, 200, 30)))) == (10, 200, 30)).all()
+
+
+@pytest.mark.parametrize("size", [(1, 3000), (3000, 1), (31, 33)])
+def test_a_thin_photograph_is_cropped_to_its_middle(size: tuple[int, int]) -> None:
+    assert (seen(file(Image.new("RGB", size, (10, 200, 30)))) == (10, 200, 30)).all()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("share", [0.02, 0.5])
+def test_a_photograph_that_ends_early_is_refused(flower: Image.Image, kind: str, share: float) -> None:
+    data = file(flower, kind)
+    with pytest.raises(PictureError, match="This is not a PNG or JPEG picture that can be read"):
+        seen(data[: int(share * len(data))])
 
 
 def test_a_blank_page_has_nothing_to_see() -> None:
@@ -152,15 +209,16 @@ def test_what_is_no_picture_is_refused(data: bytes) -> None:
         item(data, SHAPE, INK)
 
 
+@pytest.mark.parametrize("picture", [INK, PHOTOGRAPH], ids=lambda picture: picture.kind)
 @pytest.mark.parametrize("side", [8_000, 20_000])
-def test_a_huge_picture_is_refused_before_it_is_decoded(side: int) -> None:
+def test_a_huge_picture_is_refused_before_it_is_decoded(side: int, picture: Picture) -> None:
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     chunk = b"IHDR" + header
     png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
     idat = b"IDAT" + zlib.compress(bytes(10))
     png += struct.pack(">I", len(idat) - 4) + idat + struct.pack(">I", zlib.crc32(idat))
     with pytest.raises(PictureError, match="The picture has too many pixels"):
-        item(png, SHAPE, INK)
+        item(png, SHAPE, picture)
 
 
 def test_a_broken_note_in_a_picture_does_not_matter() -> None:

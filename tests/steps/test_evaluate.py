@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 
 from registry.candidates import PREDICTIONS_FILE, Candidate, find, models_of, scores
 from steps.evaluate import bootstrap, evaluate, latencies, predict
-from tasks.classification import metrics
-from tasks.contract import UserError, get_task
+from tasks import classification
+from tasks.contract import Split, UserError, get_task
 
 TASK = get_task("digits")
 
@@ -25,7 +25,7 @@ def candidate(trained_store: MlflowClient) -> Candidate:
 def test_the_served_model_is_scored_on_the_test_split(candidate: Candidate, trained_store: MlflowClient) -> None:
     test = TASK.load("test")
     outputs = mlflow.pyfunc.load_model(candidate.uri).predict(list(test.inputs))
-    expected = metrics(test.targets, outputs)
+    expected = TASK.metrics(TASK.scores(test, outputs))
     for name, value in expected.items():
         assert candidate.metrics[f"test_{name}"] == pytest.approx(value)
         assert candidate.metrics[f"test_{name}_low"] <= value <= candidate.metrics[f"test_{name}_high"]
@@ -41,7 +41,8 @@ def test_predictions_are_kept_for_the_gate(candidate: Candidate, trained_store: 
     assert kept[0].score.mean() == pytest.approx(candidate.metrics["test_accuracy"])
     assert kept[0].slice.tolist() == [str(target) for target in test.targets]
     path = mlflow.artifacts.download_artifacts(run_id=candidate.evaluation_run, artifact_path=PREDICTIONS_FILE)
-    assert {"score", "slice", "predicted", "confidence", "cross_entropy"} == set(pd.read_parquet(path).columns)
+    classes = {"slice", "predicted", "target_class", "predicted_class"}
+    assert classes | {"score", "confidence", "cross_entropy"} == set(pd.read_parquet(path).columns)
 
 
 def test_latest_is_the_model_trained_last(trained_store: MlflowClient) -> None:
@@ -78,10 +79,10 @@ def test_evaluating_twice_gives_the_same_numbers(candidate: Candidate, trained_s
 
 def test_the_bootstrap_interval_is_near_the_textbooks() -> None:
     """900 of 1,000 right: the normal interval is 0.9 ± 1.96 · sqrt(0.9 · 0.1 / 1000)."""
-    targets = np.zeros(1000, int)
     outputs = np.tile([0.8, 0.2], (1000, 1))
     outputs[:100] = [0.3, 0.7]
-    interval = bootstrap(metrics, targets, outputs)["accuracy"]
+    split = Split(np.zeros(1000), np.zeros(1000, int))
+    interval = bootstrap(classification.metrics, classification.scores(("a", "b"), split, outputs))["accuracy"]
     assert interval.value == 0.9
     assert interval.low == pytest.approx(0.9 - 0.0186, abs=0.003)
     assert interval.high == pytest.approx(0.9 + 0.0186, abs=0.003)

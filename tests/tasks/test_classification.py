@@ -5,14 +5,19 @@ import pytest
 from sklearn.metrics import confusion_matrix, f1_score, log_loss
 
 from tasks import classification
+from tasks.contract import Scores, Split
 
 # Five examples of three classes; class 2 is never right, the third example is wrong.
 TARGETS = np.array([0, 1, 1, 0, 1])
 OUTPUTS = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.7, 0.3, 0.0], [0.6, 0.4, 0.0], [0.25, 0.5, 0.25]])
 
 
+def scored(targets: np.ndarray, outputs: np.ndarray) -> Scores:
+    return classification.scores(list("abcdefghij"), Split(np.zeros(len(targets)), targets), outputs)
+
+
 def test_metrics_by_hand() -> None:
-    metrics = classification.metrics(TARGETS, OUTPUTS)
+    metrics = classification.metrics(scored(TARGETS, OUTPUTS))
     assert metrics["accuracy"] == pytest.approx(0.8)
     assert metrics["loss"] == pytest.approx(-np.log([0.9, 0.8, 0.3, 0.6, 0.5]).mean())
     # class 0: 2 right, 1 false alarm, 0 missed -> 0.8; class 1: 2 right, 0, 1 -> 0.8; class 2 is absent and left out
@@ -26,7 +31,7 @@ def test_metrics_agree_with_scikit_learn() -> None:
     targets = generator.integers(10, size=500)
     outputs = generator.dirichlet(np.full(10, 2.0), 500)
     predicted = outputs.argmax(axis=1)
-    metrics = classification.metrics(targets, outputs)
+    metrics = classification.metrics(scored(targets, outputs))
     assert metrics["f1_macro"] == pytest.approx(f1_score(targets, predicted, average="macro"))
     assert metrics["loss"] == pytest.approx(log_loss(targets, outputs, labels=range(10)))
     np.testing.assert_array_equal(
@@ -35,24 +40,25 @@ def test_metrics_agree_with_scikit_learn() -> None:
 
 
 def test_a_certain_mistake_costs_a_finite_amount() -> None:
-    assert classification.metrics(np.array([1]), np.array([[1.0, 0.0]]))["loss"] == pytest.approx(-np.log(1e-7))
+    certain = scored(np.array([1]), np.array([[1.0, 0.0]]))
+    assert classification.metrics(certain)["loss"] == pytest.approx(-np.log(1e-7))
 
 
 def test_a_calibrated_model_has_no_calibration_error() -> None:
-    targets = np.array([0] * 8 + [1] * 2)
-    outputs = np.tile([0.8, 0.2], (10, 1))
-    assert classification.calibration_error(targets, outputs) == pytest.approx(0.0)
-    assert classification.calibration_error(1 - targets, outputs) == pytest.approx(0.6)
+    correct = np.array([1] * 8 + [0] * 2)
+    confidence = np.full(10, 0.8)
+    assert classification.calibration_error(confidence, correct) == pytest.approx(0.0)
+    assert classification.calibration_error(confidence, 1 - correct) == pytest.approx(0.6)
 
 
 def test_full_confidence_falls_into_the_last_bin() -> None:
-    confidence, accuracy, share = classification.reliability(np.array([0]), np.array([[1.0, 0.0]]))
+    confidence, accuracy, share = classification.reliability(np.array([1.0]), np.array([1]))
     assert (confidence[-1], accuracy[-1], share[-1]) == (1.0, 1.0, 1.0)
     assert share[:-1].sum() == 0
 
 
 def test_scores_name_the_right_and_the_predicted_class() -> None:
-    scores = classification.scores(("a", "b", "c"), TARGETS, OUTPUTS)
+    scores = scored(TARGETS, OUTPUTS)
     assert scores.score.tolist() == [1, 1, 0, 1, 1]
     assert scores.slice.tolist() == ["a", "b", "b", "a", "b"]
     assert scores.columns["predicted"].tolist() == ["a", "b", "a", "a", "b"]
