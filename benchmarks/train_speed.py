@@ -28,6 +28,7 @@ OURS = {
     "dense": ["--model", "dense"],
     "cnn": ["--model", "cnn"],
     "cnn, 3 epochs": ["--model", "cnn", "--epochs", "3"],
+    "cnn, 2 epochs": ["--model", "cnn", "--epochs", "2"],
 }
 
 

@@ -67,9 +67,12 @@ def images(pictures: np.ndarray, captions: Sequence[str], title: str, columns: i
     rows = max(1, -(-len(pictures) // columns))
     figure = Figure(figsize=(1.7 * columns, 1.9 * rows + 0.5), layout="constrained")
     figure.suptitle(title if len(pictures) else f"{title}: none")
-    for axes in (sheet := figure.subplots(rows, columns, squeeze=False)).flat:
-        axes.axis("off")
-    for axes, picture, caption in zip(sheet.flat, pictures, captions, strict=False):
-        axes.imshow(picture, cmap="gray")
-        axes.set_title(caption, fontsize=7)
+    axes = figure.subplots()  # one for all: laying out one for each image takes most of the time
+    axes.axis("off")
+    for index, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        height = picture.shape[0] / picture.shape[1]
+        top, left = (height + 0.2) * (index // columns), 1.1 * (index % columns)
+        axes.imshow(picture, cmap="gray", extent=(left, left + 1, top + height, top))
+        axes.text(left + 0.5, top - 0.04, caption, fontsize=7, ha="center", va="bottom")
+    axes.set(xlim=(0, 1.1 * columns - 0.1), ylim=(axes.dataLim.y1, -0.2))
     return figure

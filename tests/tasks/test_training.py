@@ -4,6 +4,7 @@ import dataclasses
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from serving.package import weights_digest
 from tasks.contract import Config, Split, get_task
-from tasks.training import Shuffled, fit, one_cycle
+from tasks.training import Shuffled, fit, fuse, one_cycle
 
 CONFIG = Config(model="dense", epochs=4, batch_size=32, learning_rate=1e-2)
 
@@ -97,3 +98,48 @@ def test_one_cycle_rises_for_a_fifth_of_the_steps_and_falls_to_a_hundredth() -> 
     assert rates[100] == pytest.approx(0.005)
     assert np.argmax(rates) == 20
     assert all(later < earlier for earlier, later in pairwise(rates[20:]))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"weight_decay": 0.1}, {"clipnorm": 0.01}, {"gradient_accumulation_steps": 2}], ids=str
+)
+def test_a_fused_update_is_keras_s_update(options: dict[str, Any]) -> None:
+    def after(fused: bool) -> list[np.ndarray]:
+        generator = np.random.default_rng(1)
+        variables = [keras.Variable(generator.normal(size=shape), dtype="float32") for shape in ((4, 3), (3,))]
+        schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+        optimizer = keras.optimizers.Adam(schedule, beta_1=0.8, **options)
+        optimizer.build(variables)
+        if fused:
+            fuse(optimizer)
+        for _ in range(5):
+            gradients = [keras.ops.convert_to_tensor(generator.normal(size=v.shape), "float32") for v in variables]
+            optimizer.apply(gradients, variables)
+        return [keras.ops.convert_to_numpy(variable) for variable in [*variables, *optimizer.variables]]
+
+    for keras_s, fused in zip(after(False), after(True), strict=True):
+        np.testing.assert_allclose(fused, keras_s, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", [keras.optimizers.SGD(0.1), keras.optimizers.Adam(0.1, amsgrad=True)])
+def test_other_optimizers_are_left_alone(optimizer: keras.optimizers.Optimizer) -> None:
+    before = optimizer.update_step
+    fuse(optimizer)
+    assert optimizer.update_step == before
+
+
+def test_a_model_trained_so_is_saved_with_keras_s_own_optimizer(splits: tuple[Split, Split], tmp_path: Path) -> None:
+    model = built(CONFIG)
+    fit(model, *splits, CONFIG)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert type(loaded.optimizer) is keras.optimizers.Adam
+    assert int(loaded.optimizer.iterations) == CONFIG.epochs * 7
+
+
+def test_small_steps_are_taken_several_at_a_call(splits: tuple[Split, Split]) -> None:
+    model = built(CONFIG)
+    fit(model, *splits, CONFIG)
+    assert model.steps_per_execution == 1  # of the 7 of an epoch
+    fit(model, *splits, dataclasses.replace(CONFIG, batch_size=1, epochs=1))
+    assert model.steps_per_execution == 10  # of 200
