@@ -94,6 +94,7 @@ def test_a_study_trains_every_variant_with_every_seed_under_one_run(store: Mlflo
     assert [len(repeat.curves["val_loss"]) for repeat in outcome.repeats] == [2] * 4
 
 
+@pytest.mark.slow
 def test_what_was_trained_before_is_reused_and_looks_the_same(
     store: MlflowClient, in_process: list[Job], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,6 +149,7 @@ def test_a_changed_library_trains_again_and_says_so(
     assert line.endswith(f"there changed: library keras {found['keras']} → 99.0")
 
 
+@pytest.mark.slow
 def test_seconds_are_only_taken_over_where_nothing_ran_beside(store: MlflowClient, in_process: list[Job]) -> None:
     plain = Study("Which?", {"short": SHORT})
     task = dataclasses.replace(DIGITS, studies={"plain": plain, "timed": dataclasses.replace(plain, timed=True)})

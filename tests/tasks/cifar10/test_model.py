@@ -73,7 +73,7 @@ def test_a_shortcut_is_projected_only_where_the_shape_changes(
     assert kernels.count((3, 3)) == 2
 
 
-@pytest.mark.parametrize("blocks", [1, 3])
+@pytest.mark.parametrize("blocks", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_gradient_reaches_every_weight(blocks: int) -> None:
     """One step moves them all: no shortcut or block is left out of the sum."""
     config = dataclasses.replace(
@@ -118,6 +118,7 @@ def test_the_fast_network_says_the_same_of_an_image_and_of_its_mirror_image() ->
     np.testing.assert_allclose(outputs, keras.ops.softmax((alone + mirrored) / 2), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_fast_network_stopped_and_continued_ends_with_the_same_weights(tmp_path: Path) -> None:
     whole = build(SMALL_FAST)
     fit(whole, SPLIT, SPLIT, SMALL_FAST)
