@@ -299,6 +299,6 @@ for (const type of ["dragover", "dragleave", "drop"]) {
   });
 }
 
-$("curl").textContent = `curl -F image=@digit.png ${new URL("predict", location.href)}`;
+$("curl").textContent = `curl -F image=@picture.png ${new URL("predict", location.href)}`;
 begin(null);
 waitForModel();
