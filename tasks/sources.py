@@ -5,6 +5,7 @@ A data set is known by the SHA-256 of its decoded arrays, so it does not matter 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
 import os
@@ -19,11 +20,13 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from tasks.contract import Split, SplitName, UserError, one_line
 
+T = TypeVar("T")
 Arrays = dict[str, np.ndarray]
 logger = logging.getLogger(__name__)
 
@@ -53,26 +56,45 @@ def fetch(name: str, sources: Sequence[tuple[str, Callable[[], Arrays]]], digest
         UserError: No source had the data, or the cache could not be written.
     """
     path = cache_folder() / f"{name}.npz"
-    failures = []
-    if path.exists():
+
+    def cached() -> Arrays:
         try:
             return verified(_read_npz(path), digests)
         except SourceError as error:
             logger.warning("The cached %s is damaged (%s); it will be replaced.", path, error)
-            failures.append(f"cache: {error}")
-    for label, read in sources:
-        try:
-            with _socket_timeout():
-                arrays = verified(read(), digests)
-        except UNREADABLE as error:
-            failures.append(f"{label}: {error or type(error).__name__}")
-            continue
+            raise
+
+    def new(label: str, read: Callable[[], Arrays]) -> Arrays:
+        with _socket_timeout():
+            arrays = verified(read(), digests)
         logger.info("%s comes from %s.", name, label)
         _write_npz(path, arrays)
         return arrays
+
+    found = [(label, functools.partial(new, label, read)) for label, read in sources]
+    return first_of(name, [("cache", cached), *found] if path.exists() else found, f"{name}/ in it")
+
+
+def first_of(what: str, sources: Sequence[tuple[str, Callable[[], T]]], contents: str) -> T:
+    """What the first source gives that has it.
+
+    Args:
+        what: What is looked for.
+        sources: What each source is called and how it is read, in the order to try.
+        contents: Of DATA_DIR, which would be a source.
+
+    Raises:
+        UserError: None of them had it.
+    """
+    failures = []
+    for label, read in sources:
+        try:
+            return read()
+        except UNREADABLE as error:
+            failures.append(f"{label}: {one_line(error) or type(error).__name__}")
     raise UserError(
-        f"No source has {name}. Tried {'; '.join(failures)}. "
-        f"Connect to a network, or set DATA_DIR to a folder with {name}/ in it."
+        f"No source has {what}. Tried {'; '.join(failures)}. "
+        f"Connect to a network, or set DATA_DIR to a folder with {contents}."
     )
 
 
@@ -121,14 +143,37 @@ def keras_dataset(name: str) -> Arrays:
     """
     import keras
 
-    try:
+    with keras_downloads():
         pairs = getattr(keras.datasets, name).load_data()
-    except Exception as error:  # Keras wraps every network error in a bare Exception
-        raise SourceError(one_line(error)) from error
     arrays: Arrays = {}
     for split, (images, labels) in zip(("train", "test"), pairs, strict=True):
         arrays |= {f"{split}_images": images, f"{split}_labels": labels.ravel()}
     return arrays
+
+
+def keras_file(origin: str, sha256: str, extract: bool = False) -> Path:
+    """A file that Keras downloads to our cache and verifies, or the folder with what is in it.
+
+    Raises:
+        SourceError: Keras could not download it.
+    """
+    import keras
+
+    name, folder = origin.rpartition("/")[2], cache_folder()
+    with keras_downloads():
+        folder.mkdir(parents=True, exist_ok=True)  # Keras would take another
+        found = keras.utils.get_file(name, origin, cache_dir=folder, file_hash=sha256, extract=extract)
+    return Path(found)
+
+
+@contextmanager
+def keras_downloads() -> Iterator[None]:
+    """Of whatever goes wrong in here, a SourceError tells: Keras wraps every network error in a bare Exception."""
+    try:
+        with _socket_timeout():
+            yield
+    except Exception as error:
+        raise SourceError(one_line(error)) from error
 
 
 def labelled_split(arrays: Arrays, name: SplitName, train_size: int) -> Split:
