@@ -18,7 +18,8 @@ Watch = Callable[[int, dict[str, float]], None]
 
 
 class EpochLogger(keras.callbacks.Callback):
-    """Logs `train_*` and `val_*` metrics and `epoch_seconds` after every epoch, steps counted from 1.
+    """Logs `train_*` and `val_*` metrics, a scheduled `learning_rate` and `epoch_seconds` after every epoch, counted
+    from 1.
 
     Args:
         watch: Told the epoch and its values once they are logged; it may raise to stop the run.
@@ -38,7 +39,9 @@ class EpochLogger(keras.callbacks.Callback):
             raise UserError(
                 f"Training diverged: the loss of epoch {epoch + 1} is {logs['loss']}. Try a lower learning_rate."
             )
-        values = {name if name.startswith("val_") else f"train_{name}": float(value) for name, value in logs.items()}
+        # Keras's schedules tell the rate among the metrics; it is of no split.
+        own = {name for name in logs if name.startswith("val_") or name == "learning_rate"}
+        values = {name if name in own else f"train_{name}": float(value) for name, value in logs.items()}
         # Keras adds the regularizers' penalty to both losses. On the validation split it is left out, so that models
         # with and without can be compared; the weights have not changed since.
         values["val_loss"] -= float(sum(self.model.losses))
