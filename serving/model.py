@@ -13,6 +13,7 @@ import math
 import multiprocessing
 import os
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 
 CONFIDENCES = (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
 CGROUP = Path("/sys/fs/cgroup")
 IN_A_CONTAINER = ("/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io")
+SAMPLE_SIDE = 32  # pixels, where a picture may have any
+MOST_PIXELS = 2**20  # of a picture of any size; what running the model takes grows with them
 IMAGE_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
@@ -58,11 +61,15 @@ class OnnxModel(PythonModel):
         )
         graph_input = self._session.get_inputs()[0]
         self._input_name = graph_input.name
-        self._shape = tuple(graph_input.shape[1:])  # of one item, without the batch
+        # Of one item, without the batch; a side that may be any has a name in the graph, and here is None.
+        self._shape = tuple(side if isinstance(side, int) else None for side in graph_input.shape[1:])
+        self.any_size = None in self._shape
         self._dtype = DTYPES[graph_input.type]
         self._sent = self._dtype.newbyteorder("<")  # as raw values are sent
-        self._item_bytes = math.prod(self._shape) * self._dtype.itemsize
-        self._run(np.zeros((1, *self._shape), self._dtype))  # the first run takes longer; it is not a user's
+        sample = np.zeros([1, *(side or SAMPLE_SIDE for side in self._shape)], self._dtype)
+        self._item_bytes = sample.nbytes
+        self._run(sample)  # the first run takes longer; it is not a user's
+        self._one_picture = threading.Lock()
         self._metrics: Metrics | None = None
         self._settled = True
         if "__pyfunc_model_path__" in os.environ:  # how MLflow tells its scoring server what to load
@@ -71,17 +78,21 @@ class OnnxModel(PythonModel):
 
     # The hint makes MLflow hand over what stands under "inputs" as it is. With a tensor signature it would copy nested
     # lists number by number, which takes most of a request's time, and would refuse strings.
-    def predict(self, context: Any, model_input: list[list[Any] | str], params: Any = None) -> np.ndarray:
+    def predict(
+        self, context: Any, model_input: list[list[Any] | str], params: Any = None
+    ) -> np.ndarray | list[np.ndarray | str]:
         """The model's outputs for a list of items.
 
         Args:
             context: Not used.
             model_input: Items, each either raw values as nested lists or an array of the item's shape, or one string:
                 base64 of a PNG or JPEG file of the item's size, or of the raw values in C order, little-endian.
+                Pictures of any size, where that is what the model takes, come as files or as values (H, W, 3).
             params: Not used.
 
         Returns:
-            Outputs of shape (items, ...).
+            Outputs of shape (items, ...). Of pictures of any size a list: each picture as values (H, W, 3) uint8, or
+            where it came as a file, as base64 of a PNG file.
 
         Raises:
             MlflowException: BAD_REQUEST, the message says what was expected and what came; INTERNAL_ERROR where the
@@ -96,11 +107,13 @@ class OnnxModel(PythonModel):
             return self._answer(model_input)
         return self._metrics.observed(self._answer, model_input)
 
-    def _answer(self, items: Any) -> np.ndarray:
+    def _answer(self, items: Any) -> np.ndarray | list[np.ndarray | str]:
         if not isinstance(items, list | np.ndarray):
             raise Refused("type", f"expected a list of items, received {type(items).__name__}")
         if len(items) == 0:
             raise Refused("empty", "expected at least one item, received none")
+        if self.any_size:
+            return [self._picture(item) for item in items]
         # numpy takes longer over 64 small arrays than over one large one.
         raw = b"".join([self._decoded(item) if isinstance(item, str) else self._bytes(item) for item in items])
         batch = np.frombuffer(raw, self._sent).astype(self._dtype, copy=False).reshape(len(items), *self._shape)
@@ -110,6 +123,23 @@ class OnnxModel(PythonModel):
         if not np.isfinite(outputs).all():
             raise Refused("range", "the model has no finite answer for this input")
         return outputs
+
+    def _picture(self, item: Any) -> np.ndarray | str:
+        """The picture that is made of one of any size."""
+        values = self._checked(self._image(self._picture_file(item)) if isinstance(item, str) else item)
+        with self._one_picture:  # a few large ones at once would take gigabytes
+            made = np.rint(self._run(values[None])[0]).clip(0, 255).astype(np.uint8)
+        if not isinstance(item, str):
+            return made
+        buffer = io.BytesIO()
+        Image.fromarray(made).save(buffer, "PNG", compress_level=1)  # the next level takes twice as long
+        return binascii.b2a_base64(buffer.getvalue(), newline=False).decode()
+
+    def _picture_file(self, text: str) -> bytes:
+        data = self._file(text)
+        if not data.startswith(IMAGE_SIGNATURES):
+            raise Refused("encoding", "expected a string to be base64 of a PNG or JPEG file")
+        return data
 
     def _run(self, batch: np.ndarray) -> np.ndarray:
         try:
@@ -128,9 +158,13 @@ class OnnxModel(PythonModel):
         values = item if isinstance(item, np.ndarray) else np.array(item, dtype=object)
         kinds = set(map(type, values.ravel())) if values.dtype.kind == "O" else {values.dtype.type}
         if list in kinds:
-            raise Refused("shape", f"expected an item of shape {self._shape}, received a ragged list")
-        if values.shape != self._shape:
-            raise Refused("shape", f"expected an item of shape {self._shape}, received {values.shape}")
+            raise Refused("shape", f"expected an item of shape {self._expected}, received a ragged list")
+        if len(values.shape) != len(self._shape) or any(
+            side not in (None, received) for side, received in zip(self._shape, values.shape, strict=True)
+        ):
+            raise Refused("shape", f"expected an item of shape {self._expected}, received {values.shape}")
+        if self.any_size and not 0 < math.prod(values.shape[:2]) <= MOST_PIXELS:
+            raise Refused("shape", f"expected 1 to {MOST_PIXELS} pixels, received {math.prod(values.shape[:2])}")
         if values.dtype == self._dtype:
             return values
         if not all(issubclass(kind, NUMBERS) and kind is not bool for kind in kinds):
@@ -148,12 +182,21 @@ class OnnxModel(PythonModel):
             raise Refused("range", f"expected whole numbers from {bounds.min} to {bounds.max}")
         return numbers.astype(self._dtype)
 
-    def _decoded(self, text: str) -> bytes:
-        """The raw values of an encoded item, in C order, little-endian."""
+    @property
+    def _expected(self) -> str:
+        """The shape of an item, for people."""
+        return str(self._shape) if not self.any_size else "(height, width, 3)"
+
+    def _file(self, text: str) -> bytes:
+        """The bytes that a string stands for."""
         try:
-            data = binascii.a2b_base64(text, strict_mode=True)
+            return binascii.a2b_base64(text, strict_mode=True)
         except ValueError:
             raise Refused("encoding", "expected a string to be base64") from None
+
+    def _decoded(self, text: str) -> bytes:
+        """The raw values of an encoded item, in C order, little-endian."""
+        data = self._file(text)
         if len(self._shape) in (2, 3) and data.startswith(IMAGE_SIGNATURES):
             return self._bytes(self._image(data))
         if len(data) != self._item_bytes:
@@ -167,8 +210,11 @@ class OnnxModel(PythonModel):
         height, width = self._shape[:2]
         try:
             with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
-                if image.size != (width, height):  # before anything is decoded: a small file can hold a huge image
-                    size = "{}×{}".format(*image.size)
+                # Before anything is decoded: a small file can hold a huge image.
+                size = "{}×{}".format(*image.size)
+                if self.any_size and math.prod(image.size) > MOST_PIXELS:
+                    raise Refused("image", f"expected an image of at most {MOST_PIXELS} pixels, received {size}")
+                if not self.any_size and image.size != (width, height):
                     raise Refused("image", f"expected an image of {width}×{height} pixels, received {size}")
                 if image.mode not in ("1", "L", "P", "RGB") or image.has_transparency_data:
                     message = f"expected an image of 8 bits without transparency, received mode {image.mode}"
@@ -233,18 +279,18 @@ class Metrics:
         self._requests.inc()
         self._errors.labels(kind).inc()
 
-    def observed(self, answer: Any, items: Any) -> np.ndarray:
+    def observed(self, answer: Any, items: Any) -> Any:
         """`answer(items)`, counted and timed."""
         started = time.perf_counter()
         try:
-            outputs: np.ndarray = answer(items)
+            outputs = answer(items)
         except Exception as error:
             self.refused(getattr(error, "kind", "internal"))
             raise
         self._requests.inc()
         self._seconds.observe(time.perf_counter() - started)
         self._items.observe(len(outputs))
-        if len(self._predictions) == outputs.shape[-1]:
+        if self._predictions and len(self._predictions) == outputs.shape[-1]:
             for label, confidence in zip(outputs.argmax(axis=1).tolist(), outputs.max(axis=1).tolist(), strict=True):
                 self._predictions[label].inc()
                 self._confidence.observe(confidence)

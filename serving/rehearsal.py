@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import statistics
 import time
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from serving.hostile import HostileRequest, hostile_requests
 from serving.server import Client, ServerError, scoring_server
@@ -158,12 +161,21 @@ def _difference(client: Client, request: dict[str, Any]) -> float:
     if reply.status != 200:
         raise RehearsalError(f"a golden request got HTTP {reply.status}: {text}")
     try:
-        served = np.asarray(json.loads(reply.body)["predictions"], float)
-    except (KeyError, TypeError, ValueError):
+        served = numbers(json.loads(reply.body)["predictions"])
+    except (KeyError, TypeError, ValueError, OSError):
         raise RehearsalError(f"a golden request got no predictions: {text}") from None
-    expected = np.asarray(request["predictions"], float)
+    expected = numbers(request["predictions"])
     if served.shape != expected.shape:
         raise RehearsalError(f"a golden request got predictions of shape {served.shape}, expected {expected.shape}")
     if not np.isfinite(served).all():
         raise RehearsalError("a golden request got predictions that are not finite")
     return float(np.abs(served - expected).max())
+
+
+def numbers(predictions: list[Any]) -> np.ndarray:
+    """Predictions as numbers; a picture may come as a file, in base64."""
+    return np.asarray([_picture(one) if isinstance(one, str) else one for one in predictions], float)
+
+
+def _picture(text: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))

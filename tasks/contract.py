@@ -158,13 +158,14 @@ class Presentation:
     """How a person shows something to the model, and how a prediction is shown to a person.
 
     Attributes:
-        kind: "labels": one score per name, they sum to 1.
-        labels: Names in the order of the model's outputs.
+        kind: "labels": one score per name, they sum to 1. "picture": red, green and blue in 0..255, of the item's
+            height and width, which may be any.
+        labels: Names in the order of the model's outputs, for the kind "labels".
         picture: How a person's picture becomes an item; None where items are no pictures.
     """
 
-    kind: Literal["labels"]
-    labels: tuple[str, ...]
+    kind: Literal["labels", "picture"]
+    labels: tuple[str, ...] = ()
     picture: Picture | None = None
 
 
@@ -246,6 +247,21 @@ class Scores:
         return Scores(self.score[rows], self.slice[rows], columns)
 
 
+@dataclass(frozen=True)
+class Sketch:
+    """A picture on its way to be stylised.
+
+    Attributes:
+        step: How often its pixels were changed.
+        losses: By name, "loss" being what is minimised.
+        picture: (H, W, 3) uint8.
+    """
+
+    step: int
+    losses: Mapping[str, float]
+    picture: np.ndarray
+
+
 def lazily(path: str) -> Callable[..., Any]:
     """The function `path` ("module:name"), imported when it is called.
 
@@ -281,6 +297,10 @@ class Task:
         fit: Trains a compiled model, see `tasks.training.fit`, the default.
         studies: Questions about the models, by name.
         search: The space that `study=search` looks through; None where there is none.
+        baseline: Split -> outputs of a slower method that the models stand in for, which are theirs to come close to;
+            None where there is none.
+        stylize: (content, style, steps, start, content_weight, style_weight, learning_rate, seed) -> sketches of the
+            first picture in the style of the second; None where pictures are not stylised.
     """
 
     name: str
@@ -298,6 +318,8 @@ class Task:
     model_figures: Callable[[keras.Model, Split], Figures] | None = None
     studies: Mapping[str, Study] = field(default_factory=dict)
     search: Search | None = None
+    baseline: Callable[[Split], np.ndarray] | None = None
+    stylize: Callable[..., Iterator[Sketch]] | None = None
 
     @property
     def default_model(self) -> str:

@@ -21,7 +21,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 # A larger request is answered in a thread: the server goes on accepting others meanwhile. A smaller one is done before
-# a thread would have taken it over.
+# a thread would have taken it over, but for pictures of any size, which the model takes long for.
 SMALL_BYTES = 100_000
 MOST_BYTES = int(os.environ.get("MOST_BODY_BYTES", 100_000_000))  # what MLflow's container allows
 MODEL_PATH = "__pyfunc_model_path__"  # how MLflow tells its scoring server what to load
@@ -43,7 +43,7 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
         return
     if len(body) > MOST_BYTES:
         reply: tuple[int, bytes] | None = (413, orjson.dumps({"message": f"expected at most {MOST_BYTES} bytes"}))
-    elif len(body) > SMALL_BYTES:
+    elif len(body) > SMALL_BYTES or python_model.any_size:
         reply = await asyncio.to_thread(_reply, body)
     else:
         reply = _reply(body)

@@ -7,10 +7,14 @@ import json
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from http.client import HTTPConnection
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 
 SERVE = [sys.executable, "/opt/entrypoint.py"]
 
@@ -26,10 +30,22 @@ def main() -> None:
         connection = HTTPConnection("127.0.0.1", 8080)
         connection.request("POST", "/invocations", json.dumps(request["body"]), {"Content-Type": "application/json"})
         answer = json.load(connection.getresponse())
-        if not np.allclose(answer.get("predictions"), request["predictions"], rtol=0, atol=golden["tolerance"]):
+        if "predictions" not in answer:
             sys.exit(f"not the expected answer: {answer}")
+        difference = np.abs(numbers(answer["predictions"]) - numbers(request["predictions"])).max()
+        if not difference <= golden["tolerance"]:
+            sys.exit(f"not the expected answer: it differs by {difference}")
     server.terminate()
     server.wait()
+
+
+def numbers(predictions: list[Any]) -> np.ndarray:
+    """As `serving.rehearsal.numbers`, which is no part of the image."""
+    return np.array([picture(one) if isinstance(one, str) else one for one in predictions], float)
+
+
+def picture(text: str) -> np.ndarray:
+    return np.asarray(Image.open(BytesIO(b64decode(text))))
 
 
 main()

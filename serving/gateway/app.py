@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 from serving.gateway import pictures
 from serving.gateway.champion import Champion, Release
 from serving.model import Metrics
+from serving.pictures import PictureError
 from tasks.contract import Task
 
 FOLDER = Path(__file__).parent
@@ -91,9 +92,13 @@ def create_app(task: Task, champion: Champion) -> Flask:
     @app.get("/openapi.json")
     def openapi() -> Response:
         description = json.loads((FOLDER / "openapi.json").read_text())
-        if g.release:
+        schemas = description["components"]["schemas"]
+        if g.release and g.release.presentation.kind == "picture":
+            schemas["Item"] = schemas["PictureItem"]
+            schemas["Prediction"] = schemas["PicturePrediction"]
+        elif g.release:
             size = math.prod(g.release.shape)
-            description["components"]["schemas"]["Item"] |= {"minItems": size, "maxItems": size}
+            schemas["Item"] |= {"minItems": size, "maxItems": size}
         return jsonify(description)
 
     @app.get("/healthz")
@@ -117,6 +122,7 @@ def create_app(task: Task, champion: Champion) -> Flask:
             name=task.name,
             version=release.version,
             summary=task.summary,
+            kind=release.presentation.kind,
             labels=release.presentation.labels,
             shape=release.shape,
             picture=picture.kind if picture else None,
@@ -126,14 +132,13 @@ def create_app(task: Task, champion: Champion) -> Flask:
     @app.post("/predict")
     def predict() -> Response:
         release = _release()
-        shown = {}
-        if request.mimetype == "multipart/form-data":
-            item = _uploaded(release)
-            shown["image"] = item.ravel().tolist()  # what the model saw
-        else:
-            item = _numbers(release)
-        probabilities = metrics.observed(release.predict, [item])
-        return jsonify(prediction=int(probabilities[0].argmax()), probabilities=probabilities.tolist(), **shown)
+        uploaded = request.mimetype == "multipart/form-data"
+        item = _uploaded(release) if uploaded else _numbers(release)
+        outputs = metrics.observed(release.predict, [item])
+        if release.presentation.kind == "picture":
+            return jsonify(picture=pictures.png(outputs[0]))
+        seen = {"image": item.ravel().tolist()} if uploaded else {}  # what the model saw
+        return jsonify(prediction=int(outputs[0].argmax()), probabilities=outputs.tolist(), **seen)
 
     @app.errorhandler(RequestError)
     def refused(error: RequestError) -> tuple[Response, int]:
@@ -176,12 +181,15 @@ def _uploaded(release: Release) -> np.ndarray:
         raise RequestError("This model does not take pictures.", "type", 415)
     try:
         return pictures.item(file.read(), release.shape, release.presentation.picture)
-    except pictures.PictureError as error:
+    except PictureError as error:
         raise RequestError(str(error), "image", 422) from error
 
 
 def _numbers(release: Release) -> Any:
-    """The numbers in the JSON object's field `image` as an item: all in one list, or nested in the item's shape."""
+    """The numbers in the JSON object's field `image` as an item: all in one list, or nested in the item's shape.
+
+    Numbers of a picture of any size have to be nested.
+    """
     if request.mimetype != "application/json":
         raise RequestError("Expected application/json, or multipart/form-data with a picture.", "type", 415)
     try:
@@ -191,9 +199,9 @@ def _numbers(release: Release) -> Any:
     if not isinstance(body, dict) or not isinstance(body.get("image"), list):
         raise RequestError('Expected a JSON object with a list of numbers: {"image": [...]}.', "type")
     image = body["image"]
-    size = math.prod(release.shape)
-    if any(isinstance(value, list) for value in image):
+    if any(isinstance(value, list) for value in image) or release.presentation.kind == "picture":
         return image  # nested: for the model to look at
+    size = math.prod(release.shape)
     if len(image) != size:
         raise RequestError(f"Expected {size} numbers, received {len(image)}.", "shape")
     return np.array(image, dtype=object).reshape(release.shape)

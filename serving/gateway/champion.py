@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from tasks.contract import Presentation
 
 logger = logging.getLogger(__name__)
@@ -25,17 +23,17 @@ class Release:
 
     Attributes:
         version: Of the registered model.
-        shape: Of one item.
+        shape: Of one item; None for a side that may be any.
         presentation: How items come from a person, and predictions go to one.
         figures: Its measured metrics by name, e.g. "test_accuracy".
-        predict: Items to outputs of shape (items, ...).
+        predict: Items to outputs of shape (items, ...), or to a list of pictures.
     """
 
     version: str
-    shape: tuple[int, ...]
+    shape: tuple[Any, ...]
     presentation: Presentation
     figures: dict[str, float]
-    predict: Callable[[list[Any]], np.ndarray]
+    predict: Callable[[list[Any]], Any]
 
 
 class Champion:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import threading
 
@@ -9,12 +10,10 @@ import numpy as np
 from PIL import Image, ImageOps
 from scipy import ndimage
 
+from serving.pictures import PictureError, opened
 from tasks.contract import Picture
 
-# More than cameras and scanners make; known before anything is decoded. A JPEG need not be decoded at full size.
-MOST_PIXELS = {"JPEG": 50_000_000, "PNG": 20_000_000}
-Image.MAX_IMAGE_PIXELS = None  # Pillow's limit, of which it warns on standard error before it raises
-EMPTY = "The file is empty. Expected a PNG or JPEG picture."
+LONGEST_SIDE = 640  # pixels, of a picture that a model of any size gets; it takes a second or two
 WORKING_SIDE = 140  # pixels; finer than any model here sees, coarse enough for milliseconds
 GROUND_SIDE = 41  # of the working side; wider than a stroke, so that closing it leaves the ground
 EDGE = 3  # pixels of the working side; what the ground is judged by
@@ -26,19 +25,19 @@ SMALLEST_PART = 0.05  # of the largest part's area; smaller ones are specks
 one_at_a_time = threading.Lock()  # a few large pictures at once would take the memory of hundreds
 
 
-class PictureError(Exception):
-    """The picture cannot be used; the message is for the person who sent it."""
-
-
-def item(data: bytes, shape: tuple[int, ...], picture: Picture) -> np.ndarray:
-    """A PNG or JPEG file as an item of that shape: uint8 of (height, width), or (height, width, 3), in 0..white.
+def item(data: bytes, shape: tuple[int | None, ...], picture: Picture) -> np.ndarray:
+    """A PNG or JPEG file as an item of that shape: uint8 of (height, width), or (height, width, 3), in 0..white. Where
+    the shape leaves height and width open, the picture keeps its own, up to LONGEST_SIDE.
 
     Raises:
         PictureError: It is no such file, too large, or there is no ink to be seen in it.
     """
     height, width = shape[:2]
     with one_at_a_time:
-        image = _opened(data)
+        image = opened(data, 4 * WORKING_SIDE if height else LONGEST_SIDE)
+    if height is None or width is None:
+        image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+        return np.asarray(image)
     if picture.kind == "photograph":
         fitted = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
         values = np.asarray(fitted.convert("L" if len(shape) == 2 else "RGB"), float)
@@ -47,36 +46,11 @@ def item(data: bytes, shape: tuple[int, ...], picture: Picture) -> np.ndarray:
     return np.rint(values * picture.white / 255).astype(np.uint8)
 
 
-def _opened(data: bytes) -> Image.Image:
-    """The picture upright, as RGB on white where it is transparent."""
-    try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as file:
-            if file.width * file.height > MOST_PIXELS[file.format or ""]:
-                limits = ", ".join(f"{most // 10**6} million of a {kind}" for kind, most in MOST_PIXELS.items())
-                raise PictureError(f"The picture has too many pixels. Allowed are {limits}.")
-            file.draft("RGB", (4 * WORKING_SIDE, 4 * WORKING_SIDE))
-            image = _upright(_eight_bits(file))
-            if image.has_transparency_data:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError):
-        raise PictureError("This is not a PNG or JPEG picture that can be read." if data else EMPTY) from None
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """As the camera was held, where that can be read."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # a broken note about the picture, of which Pillow raises whatever comes; the picture may be good
-        return image
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Pillow cuts off what 16 bits have above 255; here they are scaled."""
-    if not image.mode.startswith("I"):
-        return image
-    return Image.fromarray((np.asarray(image, float) / 257).astype(np.uint8))
+def png(pixels: np.ndarray) -> str:
+    """A picture (H, W, 3) uint8 as a PNG file, in base64."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)  # the next level takes twice as long
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _ink(image: Image.Image) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 import io
 import json
 from pathlib import Path
@@ -17,7 +19,7 @@ from werkzeug.test import TestResponse
 
 from serving.gateway.app import MOST_BYTES, create_app
 from serving.gateway.champion import Champion, Release
-from tasks.contract import get_task
+from tasks.contract import Picture, Presentation, get_task
 
 TASK = get_task("digits")
 IMAGE = [0.0] * 20 + [16.0] * 24 + [0.0] * 20
@@ -221,3 +223,60 @@ def test_a_wrong_method_is_told_the_right_one(client: FlaskClient) -> None:
     assert reply.status_code == 405
     assert "POST" in reply.headers["Allow"]
     assert list(reply.json or {}) == ["error"]
+
+
+@pytest.fixture
+def painter(alias: Alias) -> FlaskClient:
+    """The gateway of a model that makes negatives of pictures of any size."""
+    presentation = Presentation("picture", picture=Picture("photograph"))
+
+    def predict(items: list[Any]) -> list[np.ndarray]:
+        return [255 - np.asarray(item, np.uint8) for item in items]
+
+    champion = Champion(
+        lambda: alias.version, lambda version: Release(version, (None, None, 3), presentation, {}, predict)
+    )
+    champion.refresh()
+    return create_app(dataclasses.replace(TASK, presentation=presentation), champion).test_client()
+
+
+def made(reply: TestResponse) -> np.ndarray:
+    assert reply.status_code == 200, reply.text
+    assert reply.json is not None
+    assert list(reply.json) == ["picture"]
+    with Image.open(io.BytesIO(base64.b64decode(reply.json["picture"]))) as image:
+        assert image.format == "PNG"
+        return np.asarray(image)
+
+
+def test_a_picture_gets_a_picture(painter: FlaskClient) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    np.testing.assert_array_equal(made(upload(painter, buffer.getvalue())), 255 - pixels)
+    np.testing.assert_array_equal(made(painter.post("/predict", json={"image": pixels.tolist()})), 255 - pixels)
+
+
+def test_a_large_photograph_is_scaled_down(painter: FlaskClient) -> None:
+    buffer = io.BytesIO()
+    Image.new("CMYK", (4000, 3000)).save(buffer, "JPEG")
+    picture = made(upload(painter, buffer.getvalue()))
+    assert picture.shape == (480, 640, 3)
+    assert picture.max() <= 1  # the negative of white
+
+
+def test_the_page_and_the_description_know_that_it_paints(painter: FlaskClient, client: FlaskClient) -> None:
+    model = painter.get("/model").json
+    assert model is not None
+    assert (model["kind"], model["shape"], model["labels"]) == ("picture", [None, None, 3], [])
+    assert (client.get("/model").json or {})["kind"] == "labels"
+    schemas = (painter.get("/openapi.json").json or {})["components"]["schemas"]
+    assert schemas["Prediction"]["required"] == ["picture"]
+    assert schemas["Item"]["items"]["items"]["items"]["maximum"] == 255
+
+
+def test_metrics_of_a_painter_have_no_classes(painter: FlaskClient) -> None:
+    made(painter.post("/predict", json={"image": [[[1, 2, 3]]]}))
+    found = totals(painter)
+    assert found["model_requests_total", ()] == 1
+    assert not [name for name, _ in found if "predictions" in name]

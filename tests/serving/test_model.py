@@ -27,7 +27,7 @@ HEIGHT, WIDTH = 2, 3
 PIXELS = np.array([[0, 1, 2], [253, 254, 255]], np.uint8)
 
 
-def graph(path: Path, element: int, shape: tuple[int, ...]) -> Path:
+def graph(path: Path, element: int, shape: tuple[int | str, ...]) -> Path:
     """A graph that casts its input to float32 and doubles it."""
     nodes = [
         helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
@@ -57,6 +57,11 @@ def grey(tmp_path: Path) -> OnnxModel:
 @pytest.fixture
 def rgb(tmp_path: Path) -> OnnxModel:
     return loaded(graph(tmp_path / "rgb.onnx", TensorProto.UINT8, (HEIGHT, WIDTH, 3)))
+
+
+@pytest.fixture
+def any_size(tmp_path: Path) -> OnnxModel:
+    return loaded(graph(tmp_path / "any.onnx", TensorProto.UINT8, ("height", "width", 3)))
 
 
 @pytest.fixture
@@ -230,3 +235,58 @@ def test_the_file_stands_alone() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], cwd="/", capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+def test_pictures_of_any_size_come_back_in_the_form_they_came_in(any_size: OnnxModel) -> None:
+    """Doubled, and what would be more than white is white."""
+    small, wide = (np.full((*shape, 3), 100, np.uint8) for shape in ((1, 1), (20, 30)))
+    wide[0] = 200
+    doubled = np.minimum(2 * wide.astype(int), 255)
+    items: list[Any] = [small.tolist(), wide, encoded(wide)]
+    one, other, file = any_size.predict(None, items)
+    np.testing.assert_array_equal(one, [[[200] * 3]])
+    np.testing.assert_array_equal(other, doubled)
+    assert isinstance(other, np.ndarray)
+    assert other.dtype == np.uint8
+    assert isinstance(file, str)
+    with Image.open(io.BytesIO(base64.b64decode(file))) as image:
+        assert image.format == "PNG"
+        np.testing.assert_array_equal(np.asarray(image), doubled)
+
+
+def test_grey_files_become_coloured_pictures(any_size: OnnxModel) -> None:
+    (file,) = any_size.predict(None, [encoded(PIXELS)])
+    assert isinstance(file, str)
+    with Image.open(io.BytesIO(base64.b64decode(file))) as image:
+        assert image.size == (WIDTH, HEIGHT)
+        assert image.mode == "RGB"
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (PIXELS.tolist(), r"expected an item of shape \(height, width, 3\), received \(2, 3\)"),
+        ([[[1, 2, 3], [4, 5]]], r"expected an item of shape \(height, width, 3\), received a ragged list"),
+        ([[[1, 2, 3, 4]]], r"expected an item of shape \(height, width, 3\), received \(1, 1, 4\)"),
+        ([[[1, 2, 300]]], "expected whole numbers from 0 to 255"),
+        ([[[1, 2, float("nan")]]], "expected whole numbers from 0 to 255"),
+        ([], r"expected an item of shape \(height, width, 3\), received \(0,\)"),
+        (np.zeros((0, 5, 3), np.uint8), "expected 1 to 1048576 pixels, received 0"),
+        (np.zeros((1025, 1024, 3), np.uint8), "expected 1 to 1048576 pixels, received 1049600"),
+        (raw(np.zeros((2, 2, 3), np.uint8)), "expected a string to be base64 of a PNG or JPEG file"),
+        (
+            encoded(Image.new("L", (20_000, 20_000))),
+            "(at most 1048576 pixels, received 20000×20000|400000000 pixels.* exceeds limit)",
+        ),
+        (encoded(Image.new("RGBA", (4, 4))), "8 bits without transparency, received mode RGBA"),
+        (encoded(Image.fromarray(np.zeros((4, 4), np.uint16))), "8 bits without transparency, received mode I;16"),
+        (encoded(Image.new("CMYK", (4, 4)), format="JPEG"), "8 bits without transparency, received mode CMYK"),
+    ],
+    ids=[
+        *("two dimensions", "ragged", "four channels", "above 255", "NaN", "empty", "no pixels", "too many pixels"),
+        *("no file", "20,000 pixels wide", "alpha", "16 bits", "CMYK"),
+    ],
+)
+def test_pictures_that_cannot_be_taken_are_refused(any_size: OnnxModel, item: Any, message: str) -> None:
+    with pytest.raises(MlflowException, match=message):
+        any_size.predict(None, [item])

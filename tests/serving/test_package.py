@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 from pathlib import Path
 
 import keras
+import mlflow
 import numpy as np
 import pytest
 from PIL import Image
 
-from serving.package import GOLDEN_REQUESTS, package, weights_digest
-from tasks.contract import Split, get_task
+from serving.package import GOLDEN_PICTURES, GOLDEN_REQUESTS, GOLDEN_SIDE, Package, package, weights_digest
+from serving.rehearsal import numbers, rehearse
+from tasks.contract import Picture, Presentation, Split, get_task
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +27,21 @@ def model() -> keras.Model:
     task = get_task("digits")
     keras.utils.set_random_seed(1)
     return task.build(task.configure())
+
+
+@pytest.fixture(scope="module")
+def photographs() -> Split:
+    pixels = np.random.default_rng(1).integers(0, 256, (3, 70, 80, 3), np.uint8)
+    return Split(pixels, pixels)
+
+
+@pytest.fixture(scope="module")
+def negative(photographs: Split, tmp_path_factory: pytest.TempPathFactory) -> Package:
+    """A model that makes negatives of pictures of any size."""
+    inputs = keras.Input((None, None, 3), dtype="uint8")
+    model = keras.Model(inputs, keras.layers.Rescaling(-1.0, offset=255.0)(inputs))
+    task = dataclasses.replace(get_task("digits"), presentation=Presentation("picture", picture=Picture("photograph")))
+    return package(task, model, photographs, tmp_path_factory.mktemp("negative"))
 
 
 def test_golden_answers_are_those_of_the_keras_model(model: keras.Model, validation: Split, tmp_path: Path) -> None:
@@ -68,3 +86,22 @@ def test_the_digest_sees_a_single_weight(model: keras.Model) -> None:
     weights[-1][0] = model.get_weights()[-1][0]
     other.set_weights(weights)
     assert weights_digest(other) == before
+
+
+def test_of_pictures_a_corner_and_a_file_are_golden(negative: Package, photographs: Split) -> None:
+    golden = json.loads(Path(negative.artifacts["golden"]).read_text())
+    corners, files = golden["requests"]
+    pixels = np.array(corners["body"]["inputs"])
+    assert pixels.shape == (GOLDEN_PICTURES, GOLDEN_SIDE, GOLDEN_SIDE, 3)
+    np.testing.assert_array_equal(corners["predictions"], 255 - pixels)
+    np.testing.assert_array_equal(numbers(files["body"]["inputs"]), photographs.inputs[[0, -1]])
+    np.testing.assert_array_equal(numbers(files["predictions"]), 255 - numbers(files["body"]["inputs"]))
+
+
+def test_a_model_of_pictures_is_served_and_rehearsed(negative: Package, photographs: Split, tmp_path: Path) -> None:
+    mlflow.pyfunc.save_model(tmp_path / "model", **negative.model)
+    served = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    np.testing.assert_array_equal(served.predict(photographs.inputs.tolist()), 255 - photographs.inputs)
+    assert served.metadata.metadata["item_shape"] == [None, None, 3]
+    rehearsal = rehearse(tmp_path / "model", latency_bound_ms=1000)
+    assert (rehearsal.golden, rehearsal.parity) == (2, 0)

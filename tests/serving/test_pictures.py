@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_sample_image
 
-from serving.gateway.pictures import PictureError, item
+from serving.gateway.pictures import item
+from serving.pictures import PictureError
 from tasks.contract import Picture
 
 INK = Picture("ink", box=20 / 28)

@@ -80,6 +80,7 @@ async function ask() {
 
 async function predict(asked) {
   try {
+    if (model.kind === "picture") $("made-state").textContent = "Painting…";
     const form = new FormData();
     const image = asked.file ?? (await new Promise((resolve) => pad.toBlob(resolve, "image/png")));
     form.append("image", image, asked.file?.name ?? "drawing.png");
@@ -116,6 +117,10 @@ function showModel(before) {
   $("model-version").textContent = model.version;
   $("summary").textContent = model.summary;
   $("input").dataset.picture = model.picture;
+  $("main").dataset.kind = model.kind;
+  $("curl").textContent = `curl -F image=@picture.png ${new URL("predict", location.href)}${
+    model.kind === "picture" ? " | jq -r .picture | base64 -d > made.png" : ""
+  }`;
   if (before && before.version !== model.version) $("promoted").textContent = `now version ${model.version}`;
   $("figures").replaceChildren(...Object.entries(model.figures ?? {}).map(([name, value]) => {
     const row = document.createElement("div");
@@ -125,6 +130,10 @@ function showModel(before) {
     row.lastChild.textContent = figure(name, value);
     return row;
   }));
+  if (model.kind === "picture") {
+    showAnswer(null);
+    return;
+  }
   [seen.height, seen.width] = model.shape; // which also wipes it
   if (!before || before.labels.join() !== model.labels.join()) showBars();
 }
@@ -137,6 +146,10 @@ function figure(name, value) {
 
 /** Shows an answer of POST /predict, or with null that there is none. */
 function showAnswer(answer) {
+  if (model.kind === "picture") {
+    showMade(answer?.picture);
+    return;
+  }
   const probabilities = answer?.probabilities[0];
   const label = answer ? model.labels[answer.prediction] ?? String(answer.prediction) : "–";
   const confidence = answer ? percent(probabilities[answer.prediction]) : "no answer yet";
@@ -146,6 +159,15 @@ function showAnswer(answer) {
   speak(answer ? `${label}, ${confidence}` : "", REST);
   showBars(probabilities, answer?.prediction);
   showSeen(answer?.image);
+}
+
+/** Shows the picture that was made, a PNG file in base64; without one, what is waited for. */
+function showMade(picture) {
+  const state = picture ? "" : subject ? "no picture yet" : "Choose a picture to see it here.";
+  $("made-picture").hidden = $("save").hidden = !picture;
+  $("made-picture").src = $("save").href = picture ? `data:image/png;base64,${picture}` : "";
+  $("made-state").textContent = state;
+  speak(picture ? "The picture is made." : "", REST);
 }
 
 function showBars(probabilities, prediction) {
