@@ -21,7 +21,7 @@ from registry.candidates import EVALUATION_TAG, PREDICTIONS_FILE, Candidate, fin
 from serving.rehearsal import RehearsalError
 from steps import cli, runs
 from steps.train import log_data
-from tasks.contract import Scores, Task, get_task
+from tasks.contract import Scores, Split, Task, UserError, get_task
 
 BATCH_SIZE = 256
 RESAMPLES = 1_000
@@ -37,8 +37,19 @@ class Interval:
     high: float
 
 
-def evaluate(task: Task, model_uri: str) -> Candidate:
-    """Scores one model and gives it back as a candidate with its evaluation."""
+def evaluate(task: Task, model_uri: str, baseline: bool = False) -> Candidate:
+    """Scores one model and gives it back as a candidate with its evaluation.
+
+    Args:
+        task: Whose model it is.
+        model_uri: What to score, see `registry.candidates.find`.
+        baseline: Whether to score the task's baseline too, which may take long.
+
+    Raises:
+        UserError: There is no such model, or no baseline.
+    """
+    if baseline and task.baseline is None:
+        raise UserError(f"{task.name} has no baseline. Expected baseline=false.")
     client = runs.connect()
     candidate = find(client, task, model_uri)
     name = f"evaluate {candidate.name}"
@@ -51,12 +62,14 @@ def evaluate(task: Task, model_uri: str) -> Candidate:
         outputs = predict(model, test.inputs)
         scores = task.scores(test, outputs)
         intervals = bootstrap(task.metrics, scores)
+        if baseline:
+            intervals |= score_baseline(task, test)
         latency = latencies(model, test.inputs)
         log_metrics(candidate, intervals, latency)
         log_predictions(scores)
         for file, figure in task.figures(test, outputs):
             mlflow.log_figure(figure, f"figures/{file}")
-        worst = worst_slices(scores)
+        worst = worst_slices(task, scores)
         runs.describe(_summary(task, candidate, intervals, worst))
         client.set_logged_model_tags(candidate.model_id, {EVALUATION_TAG: run.info.run_id})
         _print_table(task, candidate, intervals, latency, worst)
@@ -91,6 +104,17 @@ def bootstrap(metrics: Callable[[Scores], dict[str, float]], scores: Scores) -> 
     resampled = pd.DataFrame([metrics(scores.take(row)) for row in rows])
     low, high = resampled.quantile(0.025), resampled.quantile(0.975)
     return {name: Interval(value, low[name], high[name]) for name, value in metrics(scores).items()}
+
+
+def score_baseline(task: Task, test: Split) -> dict[str, Interval]:
+    """The metrics of the task's baseline, called `baseline_<metric>`; its figures are logged."""
+    assert task.baseline
+    print(f"Scoring the baseline on {len(test)} examples, which may take long.", flush=True)
+    outputs = task.baseline(test)
+    for file, figure in task.figures(test, outputs):
+        mlflow.log_figure(figure, f"figures/baseline_{file}")
+    intervals = bootstrap(task.metrics, task.scores(test, outputs))
+    return {f"baseline_{name}": interval for name, interval in intervals.items()}
 
 
 def latencies(model: PyFuncModel, inputs: np.ndarray) -> dict[str, float]:
@@ -131,9 +155,10 @@ def log_predictions(scores: Scores) -> None:
         mlflow.log_artifact(str(path))
 
 
-def worst_slices(scores: Scores, count: int = 3) -> pd.Series:
+def worst_slices(task: Task, scores: Scores, count: int = 3) -> pd.Series:
     """Mean score of the slices that fare worst."""
-    return pd.Series(scores.score).groupby(scores.slice).mean().nsmallest(count)
+    means = pd.Series(scores.score).groupby(scores.slice).mean()
+    return means.sort_values(ascending=task.primary.higher_is_better)[:count]
 
 
 def _summary(task: Task, candidate: Candidate, intervals: dict[str, Interval], worst: pd.Series) -> str:
@@ -163,12 +188,13 @@ def _print_table(
 
 
 def run(arguments: argparse.Namespace) -> None:
-    evaluate(get_task(arguments.task), arguments.model_uri)
+    evaluate(get_task(arguments.task), arguments.model_uri, arguments.baseline)
 
 
 def parser() -> cli.Parser:
     result = cli.parser(__doc__)
     result.add_argument("--model-uri", default="latest", help="what to score (default: the task's latest model)")
+    result.add_argument("--baseline", type=cli.truth, default="false", help="true: score the task's baseline too")
     return result
 
 

@@ -20,7 +20,8 @@ STEPS = [name for name in PROJECT["entry_points"] if name != "test"]
 
 
 def parameters(step: str) -> dict[str, Any]:
-    return {name: spec["default"] for name, spec in PROJECT["entry_points"][step].get("parameters", {}).items()}
+    """The default of each, None where it has to be given."""
+    return {name: spec.get("default") for name, spec in PROJECT["entry_points"][step].get("parameters", {}).items()}
 
 
 def pinned() -> dict[str, str]:
@@ -46,18 +47,17 @@ def test_mlproject_passes_every_option_of_the_step(step: str) -> None:
 def test_the_command_lines_defaults_are_accepted() -> None:
     for step in STEPS:
         parser = importlib.import_module(f"steps.{step}").parser()
-        words = [
-            word for name, value in parameters(step).items() for word in (f"--{name.replace('_', '-')}", str(value))
-        ]
-        parsed = vars(parser.parse_args(words))
-        assert parsed == vars(parser.parse_args([]))
+        given = {name: f"--{name.replace('_', '-')}={value}" for name, value in parameters(step).items()}
+        required = [word for name, word in given.items() if parameters(step)[name] is None]
+        assert vars(parser.parse_args(list(given.values()))) == vars(parser.parse_args(required))
 
 
 @pytest.mark.parametrize("step", PROJECT["entry_points"])
 def test_the_readme_lists_every_entry_point_with_its_defaults(step: str) -> None:
     (row,) = [line for line in README.splitlines() if line.startswith(f"| `{step}` |")]
     listed = dict(re.findall(r"`(\w+)=([^`]*)`", row.split("|")[3]))
-    assert listed == {name: str(value) or '""' for name, value in parameters(step).items()}
+    defaults = parameters(step).items()
+    assert listed == {name: "<file>" if value is None else str(value) or '""' for name, value in defaults}
 
 
 def test_the_readmes_make_targets_exist() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import mlflow
@@ -9,9 +10,9 @@ import pytest
 from mlflow import MlflowClient
 
 from registry.candidates import PREDICTIONS_FILE, Candidate, find, models_of, scores
-from steps.evaluate import bootstrap, evaluate, latencies, predict
+from steps.evaluate import bootstrap, evaluate, latencies, predict, worst_slices
 from tasks import classification
-from tasks.contract import Split, UserError, get_task
+from tasks.contract import Scores, Split, UserError, get_task
 
 TASK = get_task("digits")
 
@@ -110,3 +111,30 @@ def test_latency_is_taken_of_one_item_and_of_a_batch() -> None:
     assert set(model.sizes) == {1, 256}
     assert 0 < result["latency_item_ms"] <= result["latency_item_p95_ms"]
     assert {"latency_batch_256_ms", "latency_batch_256_p95_ms"} < result.keys()
+
+
+def test_a_baseline_is_scored_beside_the_model(candidate: Candidate, trained_store: MlflowClient) -> None:
+    def always_seven(split: Split) -> np.ndarray:
+        return np.eye(10, dtype=np.float32)[np.full(len(split), 7)]
+
+    found = evaluate(dataclasses.replace(TASK, baseline=always_seven), candidate.uri, baseline=True)
+    sevens = float(np.mean(TASK.load("test").targets == 7))
+    assert found.metrics["test_baseline_accuracy"] == pytest.approx(sevens)
+    assert found.metrics["test_accuracy"] == candidate.metrics["test_accuracy"]
+    assert found.evaluation_run is not None
+    names = {artifact.path for artifact in trained_store.list_artifacts(found.evaluation_run, "figures")}
+    assert {"figures/confusion_matrix.png", "figures/baseline_confusion_matrix.png"} <= names
+
+
+def test_a_baseline_that_is_not_there_is_told(candidate: Candidate) -> None:
+    with pytest.raises(UserError, match=r"digits has no baseline\. Expected baseline=false\."):
+        evaluate(TASK, candidate.uri, baseline=True)
+
+
+@pytest.mark.parametrize(("higher_is_better", "worst"), [(True, "b"), (False, "c")])
+def test_the_worst_slices_are_those_that_fare_worst(higher_is_better: bool, worst: str) -> None:
+    primary = dataclasses.replace(TASK.primary, higher_is_better=higher_is_better)
+    found = Scores(np.array([0.5, 0.1, 0.9, 0.5]), np.array(["a", "b", "c", "d"]), {})
+    slices = worst_slices(dataclasses.replace(TASK, primary=primary), found)
+    assert slices.index[0] == worst
+    assert len(slices) == 3

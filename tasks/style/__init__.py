@@ -1,0 +1,22 @@
+"""Style: photographs painted in the manner of a painting, by optimisation or in a single pass."""
+
+from tasks.contract import Picture, Presentation, Primary, Task, lazily
+from tasks.style.config import FEED_FORWARD
+from tasks.style.data import load
+
+TASK = Task(
+    name="style",
+    summary="Paint a photograph in the style of The Starry Night (Gatys et al. 2016, Johnson et al. 2016).",
+    models={"feedforward": FEED_FORWARD},
+    load=load,
+    build=lazily("tasks.style.model:build"),
+    fit=lazily("tasks.style.training:fit"),
+    scores=lazily("tasks.style.measures:scores"),
+    metrics=lazily("tasks.style.measures:metrics"),
+    figures=lazily("tasks.style.measures:figures"),
+    primary=Primary(name="loss", floor=1.0, margin=0.01, attainable=0.3, higher_is_better=False, share=False),
+    presentation=Presentation(kind="picture", picture=Picture("photograph")),
+    latency_bound_ms=1000.0,
+    baseline=lazily("tasks.style.optimization:baseline"),
+    stylize=lazily("tasks.style.optimization:stylize"),
+)

@@ -1,0 +1,36 @@
+"""Configuration of the style task's model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tasks.contract import Config, UserError
+
+SIDE = 256  # of the photographs, in pixels
+LEAST_CROP = 64
+
+
+@dataclass(frozen=True)
+class FeedForwardConfig(Config):
+    """Of the network that paints in one style.
+
+    Attributes:
+        width: Filters of the first convolution, at least 1; inside there are four times as many.
+        blocks: Residual blocks, at least 1.
+        crop: Side of the squares that are cut out of the photographs in training, in pixels, from 64 to 256.
+    """
+
+    width: int = 16
+    blocks: int = 5
+    crop: int = 128
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("width", "blocks"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, received {getattr(self, name)}.")
+        if not LEAST_CROP <= self.crop <= SIDE:
+            raise UserError(f"crop must be from {LEAST_CROP} to {SIDE}, received {self.crop}.")
+
+
+FEED_FORWARD = FeedForwardConfig(model="feedforward", epochs=10, batch_size=1, learning_rate=3e-4)

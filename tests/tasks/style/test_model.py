@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from serving.package import run_onnx
+from tasks.contract import Split, UserError, get_task
+from tasks.style import training
+from tasks.style.config import FEED_FORWARD
+
+TASK = get_task("style")
+SMALL = dataclasses.replace(FEED_FORWARD, width=4, blocks=1, crop=64, epochs=1, batch_size=2)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (37, 50), (1, 1), (2, 130)])
+def test_pictures_are_as_large_as_their_photographs(shape: tuple[int, int]) -> None:
+    photographs = np.random.default_rng(1).integers(0, 256, (2, *shape, 3), np.uint8)
+    pictures = TASK.build(SMALL).predict(photographs, verbose=0)
+    assert pictures.shape == photographs.shape
+    assert np.isfinite(pictures).all()
+    assert pictures.min() >= 0
+    assert pictures.max() <= 255
+
+
+def test_one_graph_serves_every_size(tmp_path: Path) -> None:
+    model = TASK.build(SMALL)
+    model.predict(np.zeros((1, 64, 64, 3), np.uint8), verbose=0)
+    model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
+    for shape in ((64, 64), (48, 80), (33, 61)):
+        photographs = np.random.default_rng(1).integers(0, 256, (2, *shape, 3), np.uint8)
+        expected = model.predict(photographs, verbose=0)
+        np.testing.assert_allclose(run_onnx(tmp_path / "model.onnx", photographs), expected, atol=0.05)
+
+
+def test_each_picture_is_normalised_by_itself() -> None:
+    """What else is in the batch, and how a picture is lit, does not matter to a network that normalises instances."""
+    model = TASK.build(SMALL)
+    photographs = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    together = model.predict(photographs, verbose=0)
+    alone = model.predict(photographs[:1], verbose=0)
+    np.testing.assert_allclose(alone[0], together[0], atol=1e-2)
+
+
+@pytest.mark.usefixtures("small_network")
+def test_training_lowers_the_loss(china: np.ndarray, flower: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "painting", lambda: flower)
+    squares = np.stack([np.roll(china, shift, axis=1)[:, :96] for shift in range(0, 64, 8)])
+    split = Split(squares, squares)
+    keras.utils.set_random_seed(1)
+    model = TASK.build(SMALL)
+    losses: list[float] = []
+    watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: losses.append(logs["val_loss"]))
+    TASK.fit(model, split, split, dataclasses.replace(SMALL, epochs=8, learning_rate=3e-3), callbacks=[watch])
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_squares_are_cut_out_of_the_same_places_in_the_same_epoch() -> None:
+    pictures = np.arange(4 * 8 * 8 * 3).reshape(4, 8, 8, 3).astype(np.int32)
+    crops = training.Crops(seed=1, examples=4, side=5)
+    all_of_them = crops(pictures, np.arange(4), 0)
+    assert all_of_them.shape == (4, 5, 5, 3)
+    np.testing.assert_array_equal(crops(pictures[2:3], np.array([2]), 0)[0], all_of_them[2])
+    assert not np.array_equal(crops(pictures, np.arange(4), 1), all_of_them)
+    for crop, picture in zip(all_of_them, pictures, strict=True):
+        windows = np.lib.stride_tricks.sliding_window_view(picture, (5, 5, 3)).reshape(-1, 5, 5, 3)
+        assert any(np.array_equal(crop, window) or np.array_equal(crop[:, ::-1], window) for window in windows)
+
+
+def test_impossible_configurations_are_refused() -> None:
+    for name, value, message in (
+        ("crop", "300", "crop must be from 64 to 256, received 300"),
+        ("width", "0", "width must be at least 1"),
+        ("blocks", "0", "blocks must be at least 1"),
+    ):
+        with pytest.raises(UserError, match=message):
+            TASK.configure(overrides={name: value})
