@@ -111,6 +111,8 @@ def test_latency_is_taken_of_one_item_and_of_a_batch() -> None:
     assert set(model.sizes) == {1, 256}
     assert 0 < result["latency_item_ms"] <= result["latency_item_p95_ms"]
     assert {"latency_batch_256_ms", "latency_batch_256_p95_ms"} < result.keys()
+    few = latencies(CountingModel(), np.zeros((10, 1)))  # type: ignore[arg-type]
+    assert {"latency_batch_10_ms", "latency_batch_10_p95_ms"} < few.keys()
 
 
 def test_a_baseline_is_scored_beside_the_model(candidate: Candidate, trained_store: MlflowClient) -> None:
