@@ -27,7 +27,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import BAD_REQUEST, INTERNAL_ERROR
 from mlflow.pyfunc.model import PythonModel
-from PIL import Image
+from PIL import Image, ImageOps
 
 logger = logging.getLogger("uvicorn.error")  # the scoring server shows it, and no other
 
@@ -44,7 +44,7 @@ CONFIDENCES = (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
 CGROUP = Path("/sys/fs/cgroup")
 IN_A_CONTAINER = ("/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io")
 SAMPLE_SIDE = 32  # pixels, where a picture may have any
-MOST_PIXELS = 2**20  # of a picture of any size; what running the model takes grows with them
+MOST_PIXELS = 2**20  # of the pictures of any size in a request; what running the model takes grows with them
 IMAGE_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 
 
@@ -113,7 +113,7 @@ class OnnxModel(PythonModel):
         if len(items) == 0:
             raise Refused("empty", "expected at least one item, received none")
         if self.any_size:
-            return [self._picture(item) for item in items]
+            return self._pictures(items)
         # numpy takes longer over 64 small arrays than over one large one.
         raw = b"".join([self._decoded(item) if isinstance(item, str) else self._bytes(item) for item in items])
         batch = np.frombuffer(raw, self._sent).astype(self._dtype, copy=False).reshape(len(items), *self._shape)
@@ -124,12 +124,21 @@ class OnnxModel(PythonModel):
             raise Refused("range", "the model has no finite answer for this input")
         return outputs
 
-    def _picture(self, item: Any) -> np.ndarray | str:
-        """The picture that is made of one of any size."""
-        values = self._checked(self._image(self._picture_file(item)) if isinstance(item, str) else item)
+    def _pictures(self, items: Any) -> list[np.ndarray | str]:
+        """What is made of pictures of any size, which have to be few or small: all of them are in memory at once."""
+        pictures, pixels = [], 0
+        for item in items:
+            pictures.append(self._checked(self._image(self._picture_file(item)) if isinstance(item, str) else item))
+            pixels += pictures[-1].shape[0] * pictures[-1].shape[1]
+            if pixels > MOST_PIXELS:
+                raise Refused("shape", f"expected at most {MOST_PIXELS} pixels in all")
+        return [self._picture(values, isinstance(item, str)) for values, item in zip(pictures, items, strict=True)]
+
+    def _picture(self, values: np.ndarray, as_file: bool) -> np.ndarray | str:
+        """What is made of one picture, as numbers or as a PNG file in base64."""
         with self._one_picture:  # a few large ones at once would take gigabytes
             made = np.rint(self._run(values[None])[0]).clip(0, 255).astype(np.uint8)
-        if not isinstance(item, str):
+        if not as_file:
             return made
         buffer = io.BytesIO()
         Image.fromarray(made).save(buffer, "PNG", compress_level=1)  # the next level takes twice as long
@@ -217,9 +226,10 @@ class OnnxModel(PythonModel):
                 if not self.any_size and image.size != (width, height):
                     raise Refused("image", f"expected an image of {width}×{height} pixels, received {size}")
                 if image.mode not in ("1", "L", "P", "RGB") or image.has_transparency_data:
-                    message = f"expected an image of 8 bits without transparency, received mode {image.mode}"
+                    message = f"expected a grey or RGB image of 8 bits without transparency, received mode {image.mode}"
                     raise Refused("image", message)
-                return np.asarray(image.convert("L" if grey else "RGB"))
+                upright = _upright(image) if self.any_size else image
+                return np.asarray(upright.convert("L" if grey else "RGB"))
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise Refused("image", f"cannot read the image: {error}") from None
 
@@ -230,6 +240,14 @@ class Refused(MlflowException):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message, error_code=BAD_REQUEST)
         self.kind = kind
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """As the camera was held, where that can be read."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # a broken note about the picture, of which Pillow raises whatever comes; the picture may be good
+        return image
 
 
 class Metrics:

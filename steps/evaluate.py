@@ -62,8 +62,6 @@ def evaluate(task: Task, model_uri: str, baseline: bool = False) -> Candidate:
         outputs = predict(model, test.inputs)
         scores = task.scores(test, outputs)
         intervals = bootstrap(task.metrics, scores)
-        if baseline:
-            intervals |= score_baseline(task, test)
         latency = latencies(model, test.inputs)
         log_metrics(candidate, intervals, latency)
         log_predictions(scores)
@@ -73,6 +71,8 @@ def evaluate(task: Task, model_uri: str, baseline: bool = False) -> Candidate:
         runs.describe(_summary(task, candidate, intervals, worst))
         client.set_logged_model_tags(candidate.model_id, {EVALUATION_TAG: run.info.run_id})
         _print_table(task, candidate, intervals, latency, worst)
+        if baseline:
+            score_baseline(task, test)
     return find(client, task, candidate.uri)
 
 
@@ -106,15 +106,17 @@ def bootstrap(metrics: Callable[[Scores], dict[str, float]], scores: Scores) -> 
     return {name: Interval(value, low[name], high[name]) for name, value in metrics(scores).items()}
 
 
-def score_baseline(task: Task, test: Split) -> dict[str, Interval]:
-    """The metrics of the task's baseline, called `baseline_<metric>`; its figures are logged."""
+def score_baseline(task: Task, test: Split) -> None:
+    """Logs metrics and figures of the task's baseline on the run, called `test_baseline_<metric>`."""
     assert task.baseline
     print(f"Scoring the baseline on {len(test)} examples, which may take long.", flush=True)
     outputs = task.baseline(test)
     for file, figure in task.figures(test, outputs):
         mlflow.log_figure(figure, f"figures/baseline_{file}")
     intervals = bootstrap(task.metrics, task.scores(test, outputs))
-    return {f"baseline_{name}": interval for name, interval in intervals.items()}
+    mlflow.log_metrics(named(intervals, "baseline_"))
+    for name, interval in intervals.items():
+        print(f"baseline {name}: {interval.value:.4f} ({interval.low:.4f} to {interval.high:.4f})")
 
 
 def latencies(model: PyFuncModel, inputs: np.ndarray) -> dict[str, float]:
@@ -136,12 +138,16 @@ def latencies(model: PyFuncModel, inputs: np.ndarray) -> dict[str, float]:
 
 def log_metrics(candidate: Candidate, intervals: dict[str, Interval], latency: dict[str, float]) -> None:
     """Logs `test_<metric>` with `_low` and `_high`, on the run and on the logged model."""
-    values = dict(latency)
+    mlflow.log_metrics(latency | named(intervals), model_id=candidate.model_id)
+
+
+def named(intervals: dict[str, Interval], prefix: str = "") -> dict[str, float]:
+    """`test_<prefix><metric>`, with `_low` and `_high`."""
+    values: dict[str, float] = {}
     for name, interval in intervals.items():
-        values[f"test_{name}"] = interval.value
-        values[f"test_{name}_low"] = interval.low
-        values[f"test_{name}_high"] = interval.high
-    mlflow.log_metrics(values, model_id=candidate.model_id)
+        key = f"test_{prefix}{name}"
+        values |= {key: interval.value, f"{key}_low": interval.low, f"{key}_high": interval.high}
+    return values
 
 
 def log_predictions(scores: Scores) -> None:

@@ -295,7 +295,7 @@ def _copy_curves(client: MlflowClient, interrupted: Interrupted) -> None:
     """Brings the epochs that are done into the new run, and says in the old one where it went on."""
     old, new = interrupted.run, mlflow.active_run()
     assert new is not None
-    names = [name for name in old.data.metrics if name.startswith(("train_", "val_", "epoch_"))]
+    names = [name for name in old.data.metrics if name.startswith(("train_", "val_", "epoch_", "learning_rate"))]
     points = [point for name in names for point in client.get_metric_history(old.info.run_id, name)]
     runs.log_points(client, new.info.run_id, [point for point in points if point.step <= interrupted.epochs_done])
     mlflow.set_tag("resumed_from", old.info.run_id)

@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import uuid
 import zipfile
@@ -151,8 +152,8 @@ def keras_dataset(name: str) -> Arrays:
     return arrays
 
 
-def keras_file(origin: str, sha256: str, extract: bool = False) -> Path:
-    """A file that Keras downloads to our cache and verifies, or the folder with what is in it.
+def keras_file(origin: str, sha256: str) -> Path:
+    """A file that Keras downloads to our cache and verifies.
 
     Raises:
         SourceError: Keras could not download it.
@@ -162,8 +163,28 @@ def keras_file(origin: str, sha256: str, extract: bool = False) -> Path:
     name, folder = origin.rpartition("/")[2], cache_folder()
     with keras_downloads():
         folder.mkdir(parents=True, exist_ok=True)  # Keras would take another
-        found = keras.utils.get_file(name, origin, cache_dir=folder, file_hash=sha256, extract=extract)
-    return Path(found)
+        return Path(keras.utils.get_file(name, origin, cache_dir=folder, file_hash=sha256))
+
+
+def keras_archive(origin: str, sha256: str) -> Path:
+    """The folder with what is in a tar archive that Keras downloads to our cache and verifies. It is unpacked once.
+
+    Raises:
+        SourceError: Keras could not download it.
+        OSError: There is no room to unpack it.
+    """
+    folder = cache_folder() / origin.rpartition("/")[2].partition(".")[0]
+    if not folder.is_dir():
+        archive = keras_file(origin, sha256)
+        with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as temporary:
+            with tarfile.open(archive) as file:
+                file.extractall(Path(temporary) / "new", filter="data")
+            try:
+                (Path(temporary) / "new").rename(folder)
+            except OSError:
+                if not folder.is_dir():  # else another process was faster
+                    raise
+    return folder
 
 
 @contextmanager

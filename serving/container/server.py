@@ -28,6 +28,7 @@ MODEL_PATH = "__pyfunc_model_path__"  # how MLflow tells its scoring server what
 
 model = scoring_server.load_model_with_mlflow_config(os.environ[MODEL_PATH])  # type: ignore[no-untyped-call]
 python_model = model.unwrap_python_model()
+any_size = getattr(python_model, "any_size", False)  # versions of before there were such models have no such attribute
 # Without the check of types that MLflow wraps around it: that walks all items, and the model checks them itself.
 predict = functools.partial(inspect.unwrap(type(python_model).predict), python_model)
 mlflow_app = scoring_server.init(model)
@@ -43,7 +44,7 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
         return
     if len(body) > MOST_BYTES:
         reply: tuple[int, bytes] | None = (413, orjson.dumps({"message": f"expected at most {MOST_BYTES} bytes"}))
-    elif len(body) > SMALL_BYTES or python_model.any_size:
+    elif len(body) > SMALL_BYTES or any_size:
         reply = await asyncio.to_thread(_reply, body)
     else:
         reply = _reply(body)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from tasks.contract import Split, SplitName, UserError
-from tasks.sources import SourceError, data_dir, first_of, keras_file
+from tasks.sources import SourceError, data_dir, first_of, keras_archive, keras_file
 from tasks.style.config import SIDE
 
 # 3,670 photographs of flowers under CC BY, as TensorFlow's tutorials have them; the digest is TensorFlow Datasets'.
@@ -49,13 +49,13 @@ def photographs() -> list[Path]:
     """The last MOST files in the order of their names: of `$DATA_DIR/photographs/`, else of TensorFlow's flowers."""
     sources = [
         ("DATA_DIR", lambda: data_dir("photographs")),
-        ("TensorFlow's flowers", lambda: keras_file(FLOWERS, FLOWERS_DIGEST, extract=True)),
+        ("TensorFlow's flowers", lambda: keras_archive(FLOWERS, FLOWERS_DIGEST)),
     ]
     folder = first_of("photographs", sources, f"{LEAST} or more JPEG or PNG files in photographs/")
     found = [path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file()]
     if len(found) < LEAST:
         raise UserError(f"Expected at least {LEAST} photographs (JPEG or PNG) in {folder}, found {len(found)}.")
-    return sorted(found, key=lambda path: path.name)[-MOST:]
+    return sorted(found, key=lambda path: (path.name, path.relative_to(folder).as_posix()))[-MOST:]
 
 
 def square(path: Path) -> np.ndarray:
@@ -99,6 +99,10 @@ def opened(path: Path) -> Image.Image:
         with Image.open(path, formats=("PNG", "JPEG")) as file:
             if file.width * file.height > LARGEST:
                 raise UserError(f"{path} has more than {LARGEST // 10**6} million pixels.")
+            if file.mode.startswith("I") or file.has_transparency_data:
+                raise UserError(f"{path} has more than 8 bits, or transparency. Expected a photograph.")
             return ImageOps.exif_transpose(file).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # of a broken file Pillow raises whatever comes
         raise UserError(f"Cannot read {path} as a JPEG or PNG picture: {error}") from error

@@ -59,7 +59,9 @@ def stylize(
     objective = Objective(style, content_weight, style_weight)
     noise = np.random.default_rng(seed).uniform(0, 255, content.shape)
     canvas = Canvas(objective, content, content if start == "content" else noise)
-    canvas.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps)))
+    # A pixel's gradient falls with their number; beside Keras's epsilon, those of a large picture would be small.
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    canvas.compile(keras.optimizers.Adam(rate, epsilon=1e-12))
     nothing = np.zeros((1, 1))
     for step in range(steps + 1):
         picture = canvas.painted()

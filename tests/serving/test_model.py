@@ -151,9 +151,9 @@ CMYK = encoded(Image.new("CMYK", (WIDTH, HEIGHT)), format="JPEG")
         ([PNG_BOMB], "expected an image of 3×2 pixels, received 5000×5000"),
         ([encoded(PIXELS)[:40]], "cannot read the image"),
         ([base64.b64encode(b"\xff\xd8\xff no jpeg").decode()], "cannot read the image"),
-        ([encoded(np.full((HEIGHT, WIDTH), 40_000, np.uint16))], "expected an image of 8 bits without transparency"),
-        ([encoded(np.zeros((HEIGHT, WIDTH, 4), np.uint8))], "expected an image of 8 bits without transparency"),
-        ([CMYK], "expected an image of 8 bits without transparency, received mode CMYK"),
+        ([encoded(np.full((HEIGHT, WIDTH), 40_000, np.uint16))], "a grey or RGB image of 8 bits without transparency"),
+        ([encoded(np.zeros((HEIGHT, WIDTH, 4), np.uint8))], "a grey or RGB image of 8 bits without transparency"),
+        ([CMYK], "expected a grey or RGB image of 8 bits without transparency, received mode CMYK"),
         ([encoded(np.zeros((1, 1), np.uint8))], "expected an image of 3×2 pixels, received 1×1"),
     ],
 )
@@ -254,6 +254,23 @@ def test_pictures_of_any_size_come_back_in_the_form_they_came_in(any_size: OnnxM
         np.testing.assert_array_equal(np.asarray(image), doubled)
 
 
+def test_many_large_pictures_in_a_request_are_refused(any_size: OnnxModel) -> None:
+    """Black ones take a few hundred bytes each."""
+    black = encoded(Image.new("1", (1024, 1024)))
+    assert len(any_size.predict(None, [black])) == 1
+    with pytest.raises(MlflowException, match="expected at most 1048576 pixels in all"):
+        any_size.predict(None, [black] * 100_000)
+
+
+def test_a_photograph_is_turned_as_the_camera_was_held(any_size: OnnxModel) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter, clockwise
+    (file,) = any_size.predict(None, [encoded(np.zeros((20, 30, 3), np.uint8), format="JPEG", exif=exif)])
+    assert isinstance(file, str)
+    with Image.open(io.BytesIO(base64.b64decode(file))) as image:
+        assert image.size == (20, 30)
+
+
 def test_grey_files_become_coloured_pictures(any_size: OnnxModel) -> None:
     (file,) = any_size.predict(None, [encoded(PIXELS)])
     assert isinstance(file, str)
@@ -278,9 +295,9 @@ def test_grey_files_become_coloured_pictures(any_size: OnnxModel) -> None:
             encoded(Image.new("L", (20_000, 20_000))),
             "(at most 1048576 pixels, received 20000×20000|400000000 pixels.* exceeds limit)",
         ),
-        (encoded(Image.new("RGBA", (4, 4))), "8 bits without transparency, received mode RGBA"),
-        (encoded(Image.fromarray(np.zeros((4, 4), np.uint16))), "8 bits without transparency, received mode I;16"),
-        (encoded(Image.new("CMYK", (4, 4)), format="JPEG"), "8 bits without transparency, received mode CMYK"),
+        (encoded(Image.new("RGBA", (4, 4))), "of 8 bits without transparency, received mode RGBA"),
+        (encoded(Image.fromarray(np.zeros((4, 4), np.uint16))), "of 8 bits without transparency, received mode I;16"),
+        (encoded(Image.new("CMYK", (4, 4)), format="JPEG"), "of 8 bits without transparency, received mode CMYK"),
     ],
     ids=[
         *("two dimensions", "ragged", "four channels", "above 255", "NaN", "empty", "no pixels", "too many pixels"),

@@ -33,6 +33,15 @@ def test_golden_requests_are_answered(slim: Client, saved: Path) -> None:
     assert replay(slim.port, read_golden(saved)) < 1e-5
 
 
+def test_versions_of_before_there_were_pictures_of_any_size_are_served(model: Path) -> None:
+    """The server comes with the checkout, the model's own file with the version."""
+    (code,) = model.rglob("model.py")
+    assert "any_size" in code.read_text()
+    code.write_text(code.read_text().replace("any_size", "unknown_then"))
+    with slim_server(model) as port:
+        assert replay(port, read_golden(model)) < 1e-5
+
+
 def test_answers_are_mlflow_s_in_large_requests_too(slim: Client, stock: Client, saved: Path) -> None:
     items = read_golden(saved).requests[0]["body"]["inputs"]
     for inputs in (items[:1], items, items * 500):

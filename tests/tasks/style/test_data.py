@@ -21,6 +21,8 @@ def folder(tmp_path: Path, china: np.ndarray, monkeypatch: pytest.MonkeyPatch) -
         Image.fromarray(np.roll(china, number, axis=1)).save(tmp_path / "photographs" / f"{number:03}.png")
     (tmp_path / "photographs" / "notes.txt").write_text("no photograph")
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("DL_LIFECYCLE_CACHE", str(tmp_path / "cache"))
+    data.painting.cache_clear()
     return tmp_path / "photographs"
 
 
@@ -74,6 +76,8 @@ def test_without_photographs_flowers_are_downloaded(folder: Path, monkeypatch: p
     monkeypatch.setattr(data, "FLOWERS_DIGEST", hashlib.sha256(archive.read_bytes()).hexdigest())
     monkeypatch.delenv("DATA_DIR")
     found = data.photographs()
+    archive.unlink()
+    assert data.photographs() == found  # which are unpacked once
     assert len(found) == len(names)
     assert [path.name for path in found] == sorted(path.name for path in found)
     assert {path.parent.name for path in found[-10:]} == {"roses", "daisy"}
