@@ -16,7 +16,7 @@ from serving.package import MODEL_CODE, TOLERANCES, package
 from tasks.contract import Config, Split, SplitName, Task, get_task, task_names
 from tests.conftest import available
 
-MOST_EXAMPLES, MOST_VALUES = 64, 2**20
+MOST_EXAMPLES, MOST_VALUES = 64, 2**19
 
 
 MODELS = [(name, model) for name in task_names() for model in get_task(name).models]

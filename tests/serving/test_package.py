@@ -98,6 +98,7 @@ def test_of_pictures_a_corner_and_a_file_are_golden(negative: Package, photograp
     np.testing.assert_array_equal(numbers(files["predictions"]), 255 - numbers(files["body"]["inputs"]))
 
 
+@pytest.mark.slow
 def test_a_model_of_pictures_is_served_and_rehearsed(negative: Package, photographs: Split, tmp_path: Path) -> None:
     mlflow.pyfunc.save_model(tmp_path / "model", **negative.model)
     served = mlflow.pyfunc.load_model(str(tmp_path / "model"))

@@ -16,6 +16,7 @@ from tests.conftest import ROOT
 from tests.serving.conftest import servers
 
 
+@pytest.mark.slow
 def test_the_server_ends_also_when_its_user_fails(model: Path) -> None:
     with pytest.raises(ZeroDivisionError), scoring_server(model):
         assert servers(model)

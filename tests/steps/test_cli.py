@@ -118,6 +118,7 @@ def test_a_cache_that_cannot_be_written_fails_the_run(step: Step, store: MlflowC
     assert "Cannot write the cache" in run.data.tags[NOTE]
 
 
+@pytest.mark.slow
 def test_a_corrupted_cache_with_every_source_out_of_reach(step: Step, store: MlflowClient, tmp_path: Path) -> None:
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "mnist.npz").write_bytes(b"PK half")

@@ -77,6 +77,7 @@ def numbers(run: Run) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in ("seconds", "runs")}
 
 
+@pytest.mark.slow
 def test_a_study_trains_every_variant_with_every_seed_under_one_run(store: MlflowClient, in_process: list[Job]) -> None:
     (outcome,) = compare(TASK, "some", Options(repeats=2))
     parent = parent_of(store)

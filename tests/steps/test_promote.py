@@ -165,6 +165,7 @@ def test_rollback_goes_back_and_best_leaves_out_what_was_rolled_back(
     assert [move.kind for move in ledger(trained_store).moves()] == ["promotion", "promotion", "rollback", "promotion"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_rolled_back_weights_do_not_come_back_by_themselves(trained_store: MlflowClient) -> None:
     """Training repeats exactly: the same run again gives the same weights under another id."""

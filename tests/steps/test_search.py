@@ -57,6 +57,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "log_figures", lambda *_: None)  # nearly half of a short run's time
 
 
+@pytest.mark.slow
 def test_the_best_trial_is_an_ordinary_candidate(
     store: MlflowClient, in_process: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -182,6 +182,7 @@ def test_killed_and_resumed_gets_the_weights_of_a_run_that_was_not(
     assert store.get_run(killed.info.run_id).data.tags["resumed_by"] == resumed.info.run_id
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_run_killed(store: MlflowClient, tmp_path: Path) -> None:
     process, run = started(store, tmp_path)
     process.send_signal(signal.SIGINT)

@@ -59,6 +59,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_pressed_again_ends_what_takes_long_to_end(tmp_path: Path) -> None:
     (tmp_path / "study.py").write_text(HARD_OF_HEARING)
     command = [sys.executable, "study.py"]

@@ -63,6 +63,7 @@ def test_each_picture_is_normalised_by_itself() -> None:
     assert np.abs(together - photographs).mean() > 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_network")
 def test_a_network_continued_after_an_epoch_ends_with_the_same_weights(
     china: np.ndarray, flower: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
