@@ -46,10 +46,12 @@ class Split:
     Attributes:
         inputs: Raw values as they are served, e.g. uint8 pixels, of shape (N, ...).
         targets: The right answers, of shape (N, ...).
+        judge: What else outputs are judged by, where it is not the same everywhere, e.g. a loss network.
     """
 
     inputs: np.ndarray
     targets: np.ndarray
+    judge: str = ""
 
     def __post_init__(self) -> None:
         if len(self.inputs) != len(self.targets):
@@ -69,12 +71,12 @@ class Split:
         if count > len(self):
             raise UserError(f"train_examples must be at most {len(self)}, received {count}.")
         rows = np.random.default_rng(seed).permutation(len(self))[:count]
-        return Split(self.inputs[rows], self.targets[rows])
+        return dataclasses.replace(self, inputs=self.inputs[rows], targets=self.targets[rows])
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the dtype, shape and values of both arrays, in hexadecimal."""
-        hasher = hashlib.sha256()
+        """SHA-256 of the judge and of the dtype, shape and values of both arrays, in hexadecimal."""
+        hasher = hashlib.sha256(self.judge.encode())
         for array in (self.inputs, self.targets):
             hasher.update(f"{array.dtype.str}{array.shape}".encode())
             hasher.update(np.ascontiguousarray(array).data)

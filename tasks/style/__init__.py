@@ -2,13 +2,12 @@
 
 from tasks.contract import Picture, Presentation, Primary, Task, lazily
 from tasks.style.config import FEED_FORWARD
-from tasks.style.data import load
 
 TASK = Task(
     name="style",
     summary="Paint a photograph in the style of The Starry Night (Gatys et al. 2016, Johnson et al. 2016).",
     models={"feedforward": FEED_FORWARD},
-    load=load,
+    load=lazily("tasks.style.data:load"),
     build=lazily("tasks.style.model:build"),
     fit=lazily("tasks.style.training:fit"),
     scores=lazily("tasks.style.measures:scores"),

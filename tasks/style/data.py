@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from tasks.contract import Split, SplitName, UserError
 from tasks.sources import SourceError, data_dir, first_of, keras_archive, keras_file
 from tasks.style.config import SIDE
+from tasks.style.vgg import loss_network
 
 # 3,670 photographs of flowers under CC BY, as TensorFlow's tutorials have them; the digest is TensorFlow Datasets'.
 FLOWERS = "https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz"
@@ -31,18 +32,18 @@ LARGEST = 50_000_000  # pixels
 
 def load(name: SplitName) -> Split:
     """Photographs (N, 256, 256, 3) uint8, the middle square of each; the targets are the photographs again, whose
-    content is to be kept.
+    content is to be kept. They are judged by the loss network that can be had.
 
     In the order of their names, the last 10 are for the test, the 6 before them for validation.
 
     Raises:
-        UserError: There are too few, or one cannot be read.
+        UserError: There are too few, one cannot be read, or the loss network cannot be had.
     """
     paths = photographs()
     ends = (len(paths) - TEST_SIZE - VALIDATION_SIZE, len(paths) - TEST_SIZE, len(paths))
     rows = {"train": slice(ends[0]), "validation": slice(*ends[:2]), "test": slice(*ends[1:])}[name]
     squares = np.stack([square(path) for path in paths[rows]])
-    return Split(squares, squares)
+    return Split(squares, squares, judge=loss_network().name)
 
 
 def photographs() -> list[Path]:

@@ -108,9 +108,15 @@ def test_the_digest_sees_every_value_shape_and_type() -> None:
         Split(inputs.reshape(2, 4, 3), targets),
         Split(inputs, targets[::-1]),
         Split(inputs, targets.astype(np.int64)),
+        Split(inputs, targets, judge="vgg16"),
     ]
     assert len({split.digest for split in variants}) == len(variants)
     assert Split(inputs[::-1][::-1], targets).digest == variants[0].digest
+
+
+def test_a_part_of_a_split_is_judged_as_the_whole() -> None:
+    part = Split(np.zeros((4, 3)), np.zeros(4), judge="vgg16").subset(2, seed=1)
+    assert (len(part), part.judge) == (2, "vgg16")
 
 
 def test_a_split_needs_as_many_targets_as_inputs() -> None:

@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 from sklearn.datasets import load_sample_image
 
-from tasks.style import objective
+from tasks.style import data, objective
 
 
 @pytest.fixture
@@ -22,9 +22,10 @@ def small_network(monkeypatch: pytest.MonkeyPatch) -> Iterator[keras.Model]:
     first = layers.Conv2D(8, 3, padding="same", activation="relu")(x)
     second = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu")(first)
     content = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu")(second)
-    network = keras.Model(inputs, [first, second, content])
+    network = keras.Model(inputs, [first, second, content], name="small")
     network.trainable = False
-    monkeypatch.setattr(objective, "loss_network", lambda: network)
+    for module in (data, objective):
+        monkeypatch.setattr(module, "loss_network", lambda: network)
     yield network
 
 

@@ -31,12 +31,14 @@ def test_too_few_photographs_are_told(folder: Path) -> None:
         data.load("train")
 
 
+@pytest.mark.usefixtures("small_network")
 def test_the_last_are_for_the_test_and_those_before_for_validation(folder: Path, china: np.ndarray) -> None:
     Image.fromarray(china).save(folder / "zebra.JPEG")
     splits = {name: data.load(name) for name in ("train", "validation", "test")}
     assert {name: len(split) for name, split in splits.items()} == {"train": 8, "validation": 6, "test": 10}
     assert splits["test"].inputs.shape == (10, 256, 256, 3)
     assert splits["test"].inputs.dtype == np.uint8
+    assert splits["test"].judge == "small"  # losses under another network are others
     np.testing.assert_array_equal(splits["test"].inputs[-1], data.square(folder / "zebra.JPEG"))
     np.testing.assert_array_equal(splits["validation"].inputs[0], data.square(folder / "008.png"))
 
