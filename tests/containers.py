@@ -21,6 +21,12 @@ def docker(*arguments: str) -> str:
     return result.stdout.strip()
 
 
+def workers(image: str, *options: str) -> int:
+    """How many workers the image has under these limits."""
+    code = "import sys; sys.path.insert(0, '/opt'); import entrypoint; print(entrypoint.workers())"
+    return int(docker("run", "--rm", *options, "--entrypoint", "python", image, "-c", code))
+
+
 class Container:
     """A running container, ready to answer; removed at the end of the `with` block."""
 

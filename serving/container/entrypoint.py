@@ -10,7 +10,8 @@ from http.client import HTTPConnection
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
-WORKER_BYTES = 256 * 2**20  # some 160 MiB at rest, the rest for requests
+PEAK = Path(__file__).with_name("peak_bytes")  # what a worker of this model was seen to take when the image was made
+SPARE_BYTES = 96 * 2**20  # for requests at once, and for larger ones
 
 
 def main() -> None:
@@ -27,7 +28,7 @@ def workers() -> int:
     """As many as MLFLOW_MODELS_WORKERS says, else as there are CPUs and memory for."""
     chosen = os.environ.get("MLFLOW_MODELS_WORKERS")
     if not chosen:
-        return max(1, min(cpus(), memory() // WORKER_BYTES))
+        return max(1, min(cpus(), memory() // (int(PEAK.read_text()) + SPARE_BYTES)))
     if not chosen.isdecimal() or int(chosen) < 1:
         sys.exit(f"error: MLFLOW_MODELS_WORKERS must be a whole number of at least 1, received {chosen!r}.")
     return int(chosen)

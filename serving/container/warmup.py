@@ -1,13 +1,16 @@
-"""Serves the model and sends it its golden requests, so that Python compiles what serving imports, and only that.
+"""Serves the model and sends it its golden requests, so that Python compiles what serving imports, and only that. Says
+how much memory a worker took, by which `entrypoint.py` decides on their number.
 
 Fails if the server does not start or an answer is not the expected one.
 """
 
+import base64
 import json
+import os
+import re
 import subprocess
 import sys
 import time
-from base64 import b64decode
 from http.client import HTTPConnection
 from io import BytesIO
 from pathlib import Path
@@ -17,26 +20,50 @@ import numpy as np
 from PIL import Image
 
 SERVE = [sys.executable, "/opt/entrypoint.py"]
+PEAK = Path("/opt/peak_bytes")
+LARGEST_SIDE = 1024  # of a picture, where the model takes any size
 
 
 def main() -> None:
     golden = json.loads(Path("/opt/ml/model/artifacts/golden.json").read_text())
-    server = subprocess.Popen(SERVE)
+    # Several have a supervisor, whose modules are compiled too.
+    server = subprocess.Popen(SERVE, env=os.environ | {"MLFLOW_MODELS_WORKERS": "2"})
     while subprocess.run([*SERVE, "--check"], stderr=subprocess.DEVNULL, check=False).returncode:
         if server.poll() is not None:
             sys.exit("the server ended")
         time.sleep(0.2)
     for request in golden["requests"]:
-        connection = HTTPConnection("127.0.0.1", 8080)
-        connection.request("POST", "/invocations", json.dumps(request["body"]), {"Content-Type": "application/json"})
-        answer = json.load(connection.getresponse())
-        if "predictions" not in answer:
-            sys.exit(f"not the expected answer: {answer}")
-        difference = np.abs(numbers(answer["predictions"]) - numbers(request["predictions"])).max()
+        difference = np.abs(numbers(predictions(request["body"])) - numbers(request["predictions"])).max()
         if not difference <= golden["tolerance"]:
             sys.exit(f"not the expected answer: it differs by {difference}")
+    if isinstance(golden["requests"][-1]["predictions"][0], str):
+        predictions({"inputs": [largest()]})
+    PEAK.write_text(str(peak_bytes()))
     server.terminate()
     server.wait()
+
+
+def predictions(body: dict[str, Any]) -> list[Any]:
+    connection = HTTPConnection("127.0.0.1", 8080)
+    connection.request("POST", "/invocations", json.dumps(body), {"Content-Type": "application/json"})
+    answer = json.load(connection.getresponse())
+    if "predictions" not in answer:
+        sys.exit(f"not the expected answer: {answer}")
+    result: list[Any] = answer["predictions"]
+    return result
+
+
+def largest() -> str:
+    """The largest picture that is answered."""
+    buffer = BytesIO()
+    Image.new("RGB", (LARGEST_SIDE, LARGEST_SIDE)).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def peak_bytes() -> int:
+    """The most memory that one of the processes here has had, which is that of a worker."""
+    status = "".join(file.read_text() for file in Path("/proc").glob("[0-9]*/status"))
+    return max(int(kibibytes) for kibibytes in re.findall(r"VmHWM:\s+(\d+) kB", status)) * 1024
 
 
 def numbers(predictions: list[Any]) -> np.ndarray:
@@ -45,7 +72,7 @@ def numbers(predictions: list[Any]) -> np.ndarray:
 
 
 def picture(text: str) -> np.ndarray:
-    return np.asarray(Image.open(BytesIO(b64decode(text))))
+    return np.asarray(Image.open(BytesIO(base64.b64decode(text))))
 
 
 main()

@@ -23,7 +23,7 @@ from steps.promote import promote
 from steps.train import train
 from tasks.contract import get_task
 from tests.conftest import Gateway, Step, available, use_store
-from tests.containers import Container, check_golden, docker
+from tests.containers import Container, check_golden, docker, workers
 
 TASK = get_task("style")
 # Any picture will do, what is asked here is that it is made.
@@ -121,6 +121,7 @@ def test_its_container_makes_them_too(promoted: MlflowClient) -> None:
             check_golden(container, "style")
             reply = container.invoke([base64.b64encode(photograph(100, 50)).decode()])
             assert size(reply.json()["predictions"][0]) == (100, 50)
+        assert workers(image, "--cpus", "2", "--memory", "600m") == 1  # large pictures take more than digits
     finally:
         docker("rmi", "--force", f"{name}:1", f"{name}:latest")
 
