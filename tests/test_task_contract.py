@@ -16,8 +16,8 @@ from serving.package import MODEL_CODE, TOLERANCES, package
 from tasks.contract import Config, Split, SplitName, Task, get_task, task_names
 from tests.conftest import available
 
-MOST_EXAMPLES, MOST_VALUES = 64, 2**19
-
+MOST_EXAMPLES, MOST_VALUES = 64, 2**17
+CORNER = 128  # pixels, of pictures that may be of any size
 
 MODELS = [(name, model) for name in task_names() for model in get_task(name).models]
 
@@ -36,9 +36,12 @@ def modelled(request: pytest.FixtureRequest) -> tuple[Task, Config]:
 
 
 def some(split: Split) -> Split:
-    """Its first examples, as many as take little time."""
-    count = max(2, min(MOST_EXAMPLES, MOST_VALUES // split.inputs[0].size))
-    return Split(split.inputs[:count], split.targets[:count])
+    """Its first examples, as many as take little time; of large pictures a corner."""
+    inputs, targets = split.inputs, split.targets
+    if inputs.shape == targets.shape:
+        inputs, targets = inputs[:, :CORNER, :CORNER], targets[:, :CORNER, :CORNER]
+    count = max(2, min(MOST_EXAMPLES, MOST_VALUES // inputs[0].size))
+    return dataclasses.replace(split, inputs=inputs[:count], targets=targets[:count])
 
 
 def answers(task: Task, split: Split) -> np.ndarray:
