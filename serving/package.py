@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-import io
 import json
 import os
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as in serving/model.py
 
 import numpy as np
-from PIL import Image
 
+from serving.pictures import png
 from tasks.contract import Split, Task
 
 if TYPE_CHECKING:
@@ -118,9 +117,9 @@ def _spread(inputs: np.ndarray, count: int) -> np.ndarray:
 
 def _with_items(model: keras.Model, items: np.ndarray) -> list[dict[str, Any]]:
     """As numbers, as encoded bytes and, where the items are images, as encoded PNG files."""
-    forms = [items.tolist(), [_base64(item.tobytes()) for item in items]]
+    forms = [items.tolist(), [base64.b64encode(item.tobytes()).decode() for item in items]]
     if items.dtype == np.uint8 and (items.ndim == 3 or items.shape[3:] == (3,)):
-        forms.append([_base64(_png(item)) for item in items])
+        forms.append([png(item) for item in items])
     predictions = model.predict(items, verbose=0).tolist()
     return [{"body": {"inputs": form}, "predictions": predictions} for form in forms]
 
@@ -129,21 +128,11 @@ def _with_pictures(task: Task, model: keras.Model, pictures: np.ndarray) -> list
     """As numbers, of which a corner has enough, and as encoded PNG files."""
     corners = pictures[:, :GOLDEN_SIDE, :GOLDEN_SIDE]
     made, small = (as_served(task, model.predict(items, verbose=0)) for items in (pictures, corners))
-    files, expected = ([_base64(_png(picture)) for picture in array] for array in (pictures, made))
+    files, expected = ([png(picture) for picture in array] for array in (pictures, made))
     return [
         {"body": {"inputs": corners.tolist()}, "predictions": small.tolist()},
         {"body": {"inputs": files}, "predictions": expected},
     ]
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def profile(task: Task, validation: Split, outputs: np.ndarray) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from serving.gateway import pictures
 from serving.gateway.champion import Champion, Release
 from serving.model import Metrics
-from serving.pictures import PictureError
+from serving.pictures import PictureError, png
 from tasks.contract import Task
 
 FOLDER = Path(__file__).parent
@@ -136,7 +136,7 @@ def create_app(task: Task, champion: Champion) -> Flask:
         item = _uploaded(release) if uploaded else _numbers(release)
         outputs = metrics.observed(release.predict, [item])
         if release.presentation.kind == "picture":
-            return jsonify(picture=pictures.png(outputs[0]))
+            return jsonify(picture=png(outputs[0]))
         seen = {"image": item.ravel().tolist()} if uploaded else {}  # what the model saw
         return jsonify(prediction=int(outputs[0].argmax()), probabilities=outputs.tolist(), **seen)
 

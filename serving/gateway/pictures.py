@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import threading
 
 import numpy as np
@@ -44,13 +42,6 @@ def item(data: bytes, shape: tuple[int | None, ...], picture: Picture) -> np.nda
     else:
         values = _centred(_ink(image), height, width, picture.box)
     return np.rint(values * picture.white / 255).astype(np.uint8)
-
-
-def png(pixels: np.ndarray) -> str:
-    """A picture (H, W, 3) uint8 as a PNG file, in base64."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)  # the next level takes twice as long
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _ink(image: Image.Image) -> np.ndarray:
