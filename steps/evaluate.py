@@ -23,7 +23,7 @@ from steps import cli, runs
 from steps.train import log_data
 from tasks.contract import Scores, Split, Task, UserError, get_task
 
-BATCH_SIZE = 256
+BATCH_SIZE, MOST_VALUES = 256, 2**20  # examples a request, and input values, so that large pictures are few
 RESAMPLES = 1_000
 LATENCY_REPEATS = 100
 
@@ -90,8 +90,14 @@ def load(candidate: Candidate, folder: str) -> PyFuncModel:
 
 def predict(model: PyFuncModel, inputs: np.ndarray) -> np.ndarray:
     """The served model's outputs for all inputs, batch by batch."""
-    starts = range(0, len(inputs), BATCH_SIZE)
-    return np.concatenate([model.predict(list(inputs[start : start + BATCH_SIZE])) for start in starts])
+    size = batch_size(inputs)
+    starts = range(0, len(inputs), size)
+    return np.concatenate([model.predict(list(inputs[start : start + size])) for start in starts])
+
+
+def batch_size(inputs: np.ndarray) -> int:
+    """How many of these inputs (N, ...) make a request."""
+    return max(1, min(BATCH_SIZE, len(inputs), MOST_VALUES // inputs[0].size))
 
 
 def bootstrap(metrics: Callable[[Scores], dict[str, float]], scores: Scores) -> dict[str, Interval]:
@@ -122,7 +128,7 @@ def score_baseline(task: Task, test: Split) -> None:
 def latencies(model: PyFuncModel, inputs: np.ndarray) -> dict[str, float]:
     """Median and 95th percentile in milliseconds of `predict` in this process, for one item and for a batch."""
     result = {}
-    most = min(BATCH_SIZE, len(inputs))
+    most = batch_size(inputs)
     for name, size, repeats in (("item", 1, LATENCY_REPEATS), (f"batch_{most}", most, LATENCY_REPEATS // 10)):
         items = list(inputs[:size])
         model.predict(items)  # the first call is not like the others

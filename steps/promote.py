@@ -73,7 +73,8 @@ def choose(client: MlflowClient, task: Task, model_uri: str, moves: list[Move]) 
         candidate = candidates.find(client, task, model_uri)
         if candidate.evaluation_run is None:
             raise UserError(
-                f"{candidate.uri} was never evaluated. Run: mlflow run . -e evaluate -P model_uri={candidate.uri}"
+                f"{candidate.uri} was never evaluated. "
+                f"Run: mlflow run . -e evaluate -P task={task.name} -P model_uri={candidate.uri}"
             )
         return candidate
     rejected = rolled_back(moves)

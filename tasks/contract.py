@@ -44,7 +44,7 @@ class Split:
     """Examples of one split, in a fixed order.
 
     Attributes:
-        inputs: Raw values as they are served, e.g. uint8 pixels, of shape (N, ...).
+        inputs: Raw values as they are served, uint8 or float32, of shape (N, ...).
         targets: The right answers, of shape (N, ...).
         judge: What else outputs are judged by, where it is not the same everywhere, e.g. a loss network.
     """
@@ -119,8 +119,8 @@ class Primary:
 
     Attributes:
         name: Metric name without the split, e.g. "accuracy". It is the mean of the per-example scores.
-        floor: A candidate below this value on the test split is never promoted.
-        margin: The largest loss against the champion that still counts as "no worse".
+        floor: What a candidate has to reach on the test split to be promoted, at least; where lower is better, at most.
+        margin: By how much a candidate may be worse than the champion and still count as "no worse".
         attainable: What people, or the best models known, reach. How far the training split is from it is bias.
         higher_is_better: Direction.
         share: Whether it is a share from 0 to 1, of which people speak in percent and points.
@@ -288,7 +288,8 @@ class Task:
         load: Reads one split. Test data is read by `evaluate` alone.
         build: Makes the compiled, untrained Keras model of a configuration. It takes `Split.inputs` as they are,
             preprocessing is part of it.
-        scores: (split, outputs) -> one row an example.
+        scores: (split, outputs) -> one row an example. Outputs are the served model's: for the presentation "labels"
+            (N, labels) float32, for "picture" (N, H, W, 3) uint8.
         metrics: Scores -> values by name without the split, "loss" and the primary one among them.
         figures: (split, outputs) -> pictures by file name, for people to look at.
         model_figures: (model, split) -> pictures of the trained Keras model itself, if there are any.
@@ -299,10 +300,10 @@ class Task:
         fit: Trains a compiled model, see `tasks.training.fit`, the default.
         studies: Questions about the models, by name.
         search: The space that `study=search` looks through; None where there is none.
-        baseline: Split -> outputs of a slower method that the models stand in for, which are theirs to come close to;
-            None where there is none.
-        stylize: (content, style, steps, start, content_weight, style_weight, learning_rate, seed) -> sketches of the
-            first picture in the style of the second; None where pictures are not stylised.
+        baseline: Split -> outputs of the slower method that the models replace, to be measured by; None where there is
+            none.
+        stylize: (content, style, steps, start, content_weight, style_weight, learning_rate, seed) -> steps + 1 sketches
+            of the first picture in the style of the second, both (H, W, 3) uint8; None where pictures are not stylised.
     """
 
     name: str

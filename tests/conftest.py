@@ -31,6 +31,10 @@ from tasks.contract import Task, UserError, get_task
 ROOT = Path(__file__).resolve().parent.parent
 PASSED = Rehearsal(1.0, 0.0, 3, 25, 1.0, 2.0)
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+SET_BY_USERS = (
+    *(f"MLFLOW_{name}" for name in ("RUN_ID", "EXPERIMENT_ID", "EXPERIMENT_NAME", "TRACKING_URI", "REGISTRY_URI")),
+    *("MLFLOW_MODELS_WORKERS", "METRICS_HOST", "METRICS_PORT", "MOST_BODY_BYTES"),
+)
 Step = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
@@ -56,7 +60,7 @@ def available(name: str) -> Task:
 def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What a user may have set must not reach the tests, and the tests must not reach the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+        for name in SET_BY_USERS:
             patch.delenv(name, raising=False)
         patch.setenv("DL_LIFECYCLE_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
@@ -233,4 +237,4 @@ def gateway(champion_store: MlflowClient, tmp_path: Path) -> Iterator[Gateway]:
         yield started
     finally:
         if started.process.poll() is None:
-            started.stop()
+            assert started.stop() == 0

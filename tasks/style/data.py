@@ -32,7 +32,7 @@ LARGEST = 50_000_000  # pixels
 
 def load(name: SplitName) -> Split:
     """Photographs (N, 256, 256, 3) uint8, the middle square of each; the targets are the photographs again, whose
-    content is to be kept. They are judged by the loss network that can be had.
+    content is to be kept. They are judged by the loss network that can be had and the painting.
 
     In the order of their names, the last 10 are for the test, the 6 before them for validation.
 
@@ -43,7 +43,7 @@ def load(name: SplitName) -> Split:
     ends = (len(paths) - TEST_SIZE - VALIDATION_SIZE, len(paths) - TEST_SIZE, len(paths))
     rows = {"train": slice(ends[0]), "validation": slice(*ends[:2]), "test": slice(*ends[1:])}[name]
     squares = np.stack([square(path) for path in paths[rows]])
-    return Split(squares, squares, judge=loss_network().name)
+    return Split(squares, squares, judge=f"{loss_network().name} {PAINTING_DIGEST}")
 
 
 def photographs() -> list[Path]:

@@ -18,7 +18,7 @@ SCALE = 4.0
 
 
 def build(config: Config) -> keras.Model:
-    """The compiled, untrained network: photographs (N, H, W, 3) uint8 to pictures of the same size and type.
+    """The compiled, untrained network: photographs (N, H, W, 3) uint8 to pictures of that size, float32 in 0..255.
 
     As in the paper's supplement, section 1, but for instance normalisation (Ulyanov et al. 2016), resizing before a
     convolution in place of a transposed one (Odena et al. 2016) and fewer filters. Any height and width will do.

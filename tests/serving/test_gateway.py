@@ -13,6 +13,7 @@ import mlflow
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
+from mlflow.pyfunc import PyFuncModel
 from PIL import Image, ImageDraw
 from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.test import TestResponse
@@ -34,12 +35,16 @@ def alias() -> Alias:
     return Alias()
 
 
+@pytest.fixture(scope="module")
+def served(saved: Path) -> PyFuncModel:
+    return mlflow.pyfunc.load_model(str(saved))
+
+
 @pytest.fixture
-def champion(saved: Path, alias: Alias) -> Champion:
-    model = mlflow.pyfunc.load_model(str(saved))
+def champion(served: PyFuncModel, alias: Alias) -> Champion:
     return Champion(
         lambda: alias.version,
-        lambda version: Release(version, (8, 8), TASK.presentation, {"test_accuracy": 0.5}, model.predict),
+        lambda version: Release(version, (8, 8), TASK.presentation, {"test_accuracy": 0.5}, served.predict),
     )
 
 
@@ -70,12 +75,12 @@ def totals(client: FlaskClient) -> dict[tuple[str, tuple[tuple[str, str], ...]],
     return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
 
 
-def test_numbers_get_prediction_and_probabilities(client: FlaskClient, saved: Path) -> None:
+def test_numbers_get_prediction_and_probabilities(client: FlaskClient, served: PyFuncModel) -> None:
     reply = client.post("/predict", json={"image": IMAGE})
     assert reply.status_code == 200
     assert reply.json is not None
     assert list(reply.json) == ["prediction", "probabilities"]
-    expected = mlflow.pyfunc.load_model(str(saved)).predict([np.reshape(IMAGE, (8, 8)).tolist()])
+    expected = served.predict([np.reshape(IMAGE, (8, 8)).tolist()])
     np.testing.assert_allclose(reply.json["probabilities"], expected, atol=1e-6)
     assert reply.json["prediction"] == expected[0].argmax()
     assert (reply.headers["X-Model-Name"], reply.headers["X-Model-Version"]) == ("digits", "1")

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, ImageDraw
 from sklearn.datasets import load_sample_image
 
+from serving import pictures
 from serving.gateway.pictures import item
 from serving.pictures import PictureError
 from tasks.contract import Picture
@@ -222,6 +223,16 @@ def test_a_huge_picture_is_refused_before_it_is_decoded(side: int, picture: Pict
         item(png, SHAPE, picture)
 
 
+def test_a_jpeg_may_have_more_pixels_than_a_png(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It need not be decoded at full size."""
+    monkeypatch.setattr(pictures, "MOST_PIXELS", {"JPEG": 5_000_000, "PNG": 2_000_000})
+    small, large = Image.new("RGB", (2_000, 2_000)), Image.new("RGB", (2_500, 2_500))
+    assert item(file(small, "JPEG"), SHAPE, PHOTOGRAPH).shape == SHAPE
+    for data in (file(small, "PNG"), file(large, "JPEG")):
+        with pytest.raises(PictureError, match="Allowed are 5 million of a JPEG, 2 million of a PNG"):
+            item(data, SHAPE, PHOTOGRAPH)
+
+
 def test_a_broken_note_in_a_picture_does_not_matter() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -233,4 +244,4 @@ def test_a_broken_note_in_a_picture_does_not_matter() -> None:
         broken = bytearray(good)
         for position in generator.integers(at + 6, at + len(exif.tobytes()), 4):
             broken[position] = generator.integers(256)
-        assert item(bytes(broken), SHAPE, INK).shape == SHAPE
+        assert pictures.opened(bytes(broken), 32).mode == "RGB"

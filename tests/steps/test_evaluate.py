@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -98,11 +97,18 @@ class CountingModel:
         return np.stack(items)
 
 
-def test_a_ragged_last_batch_is_not_dropped(tmp_path: Path) -> None:
+def test_a_ragged_last_batch_is_not_dropped() -> None:
     model = CountingModel()
     inputs = np.arange(600).reshape(600, 1)
     np.testing.assert_array_equal(predict(model, inputs), inputs)  # type: ignore[arg-type]
     assert model.sizes == [256, 256, 88]
+
+
+def test_large_inputs_are_sent_a_few_at_a_time() -> None:
+    """A served model takes pictures of 2^20 pixels in all."""
+    model = CountingModel()
+    predict(model, np.zeros((18, 256, 256, 3), np.uint8))  # type: ignore[arg-type]
+    assert model.sizes == [5, 5, 5, 3]
 
 
 def test_latency_is_taken_of_one_item_and_of_a_batch() -> None:

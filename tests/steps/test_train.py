@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
@@ -18,8 +19,8 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from serving.package import REQUIREMENTS
-from steps.train import find_interrupted, log_data, train
-from tasks.contract import UserError, get_task
+from steps.train import Interrupted, _check_same_data, find_interrupted, log_data, train
+from tasks.contract import Split, SplitName, UserError, get_task
 from tests.conftest import ROOT, Step
 
 NOTE = "mlflow.note.content"
@@ -203,8 +204,21 @@ def test_what_cannot_be_resumed_is_refused(trained_store: MlflowClient, run: Run
         find_interrupted(trained_store, task, early.info.run_id)
 
 
-def test_a_checkpoint_of_another_architecture_is_told(store: MlflowClient) -> None:
+def test_a_run_does_not_go_on_with_other_data() -> None:
     task = get_task("digits")
+    train_split, validation = task.load("train"), task.load("validation")
+    params = {"data.train_digest": "0" * 64, "data.validation_digest": validation.digest}
+    started: Any = SimpleNamespace(data=SimpleNamespace(params=params))
+    with pytest.raises(UserError, match="The train data changed since the run stopped: 000000000000…, now "):
+        _check_same_data(Interrupted(started, task.configure(), 1, "checkpoint"), train_split, validation)
+
+
+def test_a_checkpoint_of_another_architecture_is_told(store: MlflowClient) -> None:
+    def not_the_test_data(name: SplitName) -> Split:
+        assert name != "test"
+        return get_task("digits").load(name)
+
+    task = dataclasses.replace(get_task("digits"), load=not_the_test_data)
 
     def stop(epoch: int, metrics: dict[str, float]) -> None:
         if epoch == 2:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import keras
@@ -44,13 +45,24 @@ def test_keras_s_weights_get_what_keras_s_preprocessing_gives(
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
-def test_torchvision_s_weights_get_standardised_pixels(picture: np.ndarray) -> None:
+def test_torchvision_s_weights_get_standardised_pixels(
+    picture: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they lie in `$DATA_DIR/vgg16/`, in float16; the pixels as torchvision's documentation has them."""
     original = weighted()
-    standardised = (picture / 255 - vgg.TORCHVISION_MEAN) / vgg.TORCHVISION_STD
+    arrays = {}
+    for layer in vgg.convolutions(original):
+        kernel, bias = (weights.astype(np.float16) for weights in layer.get_weights())
+        arrays |= {f"{layer.name}/kernel": kernel, f"{layer.name}/bias": bias}
+        layer.set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
+    (tmp_path / "vgg16").mkdir()
+    np.savez(tmp_path / "vgg16" / vgg.TORCHVISION_FILE, **arrays)
+    flat = np.concatenate([arrays[name].ravel() for name in sorted(arrays)])
+    monkeypatch.setattr(vgg, "DIGESTS", {"weights": hashlib.sha256(flat.data).hexdigest()})
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    standardised = (picture / 255 - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
     expected = averaging(original).predict(standardised.astype(np.float32), verbose=0)
-    scale = [1 / (255 * std) for std in vgg.TORCHVISION_STD]
-    offset = [-mean / std for mean, std in zip(vgg.TORCHVISION_MEAN, vgg.TORCHVISION_STD, strict=True)]
-    found = vgg.prepared(original, scale, offset, "test").predict(picture, verbose=0)
+    found = vgg.torchvision().predict(picture, verbose=0)
     assert [features.shape[-1] for features in found] == [64, 128, 256, 512, 512, 512]
     np.testing.assert_allclose(found[-1], expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
