@@ -230,6 +230,7 @@ def test_after_the_alias_was_removed_the_last_champion_is_an_earlier_one() -> No
     assert earlier_champions([]) == []
 
 
+@pytest.mark.slow
 def test_four_at_once_make_four_moves(ledger: Ledger, store: MlflowClient, experiment: str, tmp_path: Path) -> None:
     """Each process wants to move the alias once, and decides anew whenever another was faster."""
     script = tmp_path / "mover.py"

@@ -80,7 +80,7 @@ def test_numbers_get_prediction_and_probabilities(client: FlaskClient, served: P
     assert reply.status_code == 200
     assert reply.json is not None
     assert list(reply.json) == ["prediction", "probabilities"]
-    expected = served.predict([np.reshape(IMAGE, (8, 8)).tolist()])
+    expected: Any = served.predict([np.reshape(IMAGE, (8, 8)).tolist()])
     np.testing.assert_allclose(reply.json["probabilities"], expected, atol=1e-6)
     assert reply.json["prediction"] == expected[0].argmax()
     assert (reply.headers["X-Model-Name"], reply.headers["X-Model-Version"]) == ("digits", "1")

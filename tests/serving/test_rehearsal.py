@@ -14,6 +14,7 @@ from tests.serving.conftest import servers
 BOUND_MS = 2000.0  # what any machine keeps
 
 
+@pytest.mark.slow
 def test_a_sound_model_passes_and_its_server_is_gone_afterwards(model: Path) -> None:
     rehearsal = rehearse(model, BOUND_MS)
     assert rehearsal.golden == 3
@@ -69,6 +70,7 @@ def test_a_proxy_in_the_environment_is_not_asked(port: int, saved: Path, monkeyp
     assert replay(port, read_golden(saved)) < 1e-5
 
 
+@pytest.mark.slow
 def test_a_model_that_does_not_load_fails_with_its_last_words(model: Path) -> None:
     (model / "artifacts" / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(RehearsalError, match=r"the server ended with exit code 1: onnxruntime.*model\.onnx"):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -50,7 +51,7 @@ def test_torchvision_s_weights_get_standardised_pixels(
 ) -> None:
     """As they lie in `$DATA_DIR/vgg16/`, in float16; the pixels as torchvision's documentation has them."""
     original = weighted()
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for layer in vgg.convolutions(original):
         kernel, bias = (weights.astype(np.float16) for weights in layer.get_weights())
         arrays |= {f"{layer.name}/kernel": kernel, f"{layer.name}/bias": bias}
