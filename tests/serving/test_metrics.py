@@ -9,11 +9,13 @@ import subprocess
 import threading
 from pathlib import Path
 
+import prometheus_client
 import pytest
 import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from serving import model
 from serving.rehearsal import read_golden
 from serving.server import Client, free_port, scoring_server
 from tests.conftest import ROOT
@@ -59,6 +61,23 @@ def test_totals_are_right_with_any_number_of_workers(saved: Path, tmp_path: Path
     if workers > 1:
         counting = {re.sub(r"\D", "", file.stem) for file in tmp_path.rglob("counter_*.db")}
         assert len(counting) == workers
+
+
+def test_who_is_answered(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside a container only this machine, unless METRICS_HOST says otherwise."""
+    asked = []
+    monkeypatch.setattr(prometheus_client, "start_http_server", lambda port, host, _: asked.append((host, port)))
+    monkeypatch.setattr(model, "IN_A_CONTAINER", ("/no/such/sign",))
+    assert model.serve_metrics(saved)
+    monkeypatch.setattr(model, "IN_A_CONTAINER", (str(saved),))
+    assert model.serve_metrics(saved)
+    monkeypatch.setenv("METRICS_HOST", "10.0.0.1")
+    monkeypatch.setenv("METRICS_PORT", "9000")
+    assert model.serve_metrics(saved)
+    assert asked == [("127.0.0.1", 9464), ("0.0.0.0", 9464), ("10.0.0.1", 9000)]
+    monkeypatch.setenv("METRICS_PORT", "0")
+    assert model.serve_metrics(saved) is None
+    assert len(asked) == 3
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -190,6 +191,18 @@ def test_rolled_back_weights_do_not_come_back_by_themselves(trained_store: Mlflo
 
 
 @pytest.mark.usefixtures("quick")
+def test_another_run_with_rolled_back_weights_is_left_out_too(trained_store: MlflowClient) -> None:
+    good, better, linear = trained(trained_store)
+    promote(TASK, linear.uri)
+    promote(TASK, good.uri)
+    rollback(TASK)
+    assert good.weights is not None
+    trained_store.set_logged_model_tags(better.model_id, {candidates.WEIGHTS_TAG: good.weights})
+    assert not promote(TASK, "best")
+    assert champion(trained_store) == linear.model_id
+
+
+@pytest.mark.usefixtures("quick")
 def test_what_was_put_in_by_hand_and_rolled_back_does_not_come_back_either(trained_store: MlflowClient) -> None:
     good, better, _ = trained(trained_store)
     promote(TASK, good.uri)
@@ -313,6 +326,25 @@ def test_rollback_passes_over_a_version_that_is_gone(
     trained_store.delete_model_version("digits", "2")
     assert rollback(TASK) == "1"
     assert "Version 2 is passed over" in caplog.text
+
+
+@pytest.mark.usefixtures("quick")
+def test_rollback_passes_over_a_version_that_fails_its_rehearsal(
+    trained_store: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for candidate in reversed(trained(trained_store)):  # linear, better, good
+        promote(dataclasses.replace(TASK, primary=dataclasses.replace(TASK.primary, margin=1.0)), candidate.uri)
+    outcomes: Iterator[Rehearsal | RehearsalError] = iter([RehearsalError("its answers differ"), PASSED])
+
+    def rehearse(*_: object) -> Rehearsal:
+        outcome = next(outcomes)
+        if isinstance(outcome, RehearsalError):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(promotion, "rehearse", rehearse)
+    assert rollback(TASK) == "1"
+    assert "Version 2 is passed over: its answers differ" in caplog.text
 
 
 @pytest.mark.usefixtures("quick")

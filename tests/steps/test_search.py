@@ -141,6 +141,31 @@ def test_a_trial_that_others_gave_up_is_not_counted(
     assert "not counted, others had given it up meanwhile" in caplog.text
 
 
+def test_what_is_worse_than_the_median_is_stopped_early(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every trial after the first is worse than those before, and would have 25 epochs."""
+    space = dataclasses.replace(DIGITS.models["dense"], epochs=25)
+    wanted = Search(space, {"learning_rate": Range(1e-3, 1e-1, log=True)})
+    study = search.open_search(store, DIGITS, wanted)
+    epochs_done = []
+
+    def train(task: Any, config: Any, part: Part, watch: Any) -> Trained:
+        epochs_done.append(0)
+        with mlflow.start_run(experiment_id=study.info.experiment_id) as run:
+            for epoch in range(1, config.epochs + 1):
+                epochs_done[-1] = epoch
+                watch(epoch, {"val_accuracy": 0.9 - 0.05 * len(epochs_done)})
+            mlflow.log_metric("val_accuracy", 0.5)
+        return Trained(run.info.run_id, "")
+
+    monkeypatch.setattr(search, "train", train)
+    trials = search.STARTUP_TRIALS + 2
+    search.take_part(search.Worker("digits", wanted, study.info.run_id, trials))
+    assert epochs_done[: search.STARTUP_TRIALS] == [25] * search.STARTUP_TRIALS
+    assert max(epochs_done[search.STARTUP_TRIALS :]) < 5
+    states = [trial.info.status for trial in runs.children(store, study)]
+    assert Counter(states) == {"FINISHED": search.STARTUP_TRIALS, "KILLED": 2}
+
+
 @pytest.mark.slow
 def test_two_processes_share_a_search_and_one_that_is_killed_leaves_nothing_stuck(
     tracking_server: MlflowClient, tmp_path: Path
