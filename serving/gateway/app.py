@@ -61,6 +61,16 @@ def create_app(task: Task, champion: Champion) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     registry = CollectorRegistry()
     metrics = Metrics(registry, task.name, "", list(task.presentation.labels))
+    _around_every_request(app, task, champion, registry)
+    _for_browsers(app)
+    _for_operators(app, task, metrics, registry)
+    _for_programs(app, task, metrics)
+    _when_it_fails(app, metrics)
+    return app
+
+
+def _around_every_request(app: Flask, task: Task, champion: Champion, registry: CollectorRegistry) -> None:
+    """Settles which version answers, and says it; counts answers and their time."""
     requests = Counter("http_requests", "Answers", ["route", "status"], registry=registry)
     seconds = Histogram("http_request_seconds", "Time to answer", ["route"], buckets=SECONDS, registry=registry)
 
@@ -81,6 +91,8 @@ def create_app(task: Task, champion: Champion) -> Flask:
             response.headers["X-Model-Version"] = g.release.version
         return response
 
+
+def _for_browsers(app: Flask) -> None:
     @app.get("/")
     def page() -> Response:
         return send_from_directory(FOLDER / "static", "index.html")
@@ -89,18 +101,8 @@ def create_app(task: Task, champion: Champion) -> Flask:
     def static_file(name: str) -> Response:
         return send_from_directory(FOLDER / "static", name)
 
-    @app.get("/openapi.json")
-    def openapi() -> Response:
-        description = json.loads((FOLDER / "openapi.json").read_text())
-        schemas = description["components"]["schemas"]
-        if g.release and g.release.presentation.kind == "picture":
-            schemas["Item"] = schemas["PictureItem"]
-            schemas["Prediction"] = schemas["PicturePrediction"]
-        elif g.release:
-            size = math.prod(g.release.shape)
-            schemas["Item"] |= {"minItems": size, "maxItems": size}
-        return jsonify(description)
 
+def _for_operators(app: Flask, task: Task, metrics: Metrics, registry: CollectorRegistry) -> None:
     @app.get("/healthz")
     def healthy() -> Response:
         return jsonify(status="ok")
@@ -113,6 +115,20 @@ def create_app(task: Task, champion: Champion) -> Flask:
     def measured() -> Response:
         metrics.serves(task.name, g.release.version if g.release else "")
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def _for_programs(app: Flask, task: Task, metrics: Metrics) -> None:
+    @app.get("/openapi.json")
+    def openapi() -> Response:
+        description = json.loads((FOLDER / "openapi.json").read_text())
+        schemas = description["components"]["schemas"]
+        if g.release and g.release.presentation.kind == "picture":
+            schemas["Item"] = schemas["PictureItem"]
+            schemas["Prediction"] = schemas["PicturePrediction"]
+        elif g.release:
+            size = math.prod(g.release.shape)
+            schemas["Item"] |= {"minItems": size, "maxItems": size}
+        return jsonify(description)
 
     @app.get("/model")
     def model() -> Response:
@@ -140,6 +156,10 @@ def create_app(task: Task, champion: Champion) -> Flask:
         seen = {"image": item.ravel().tolist()} if uploaded else {}  # what the model saw
         return jsonify(prediction=int(outputs[0].argmax()), probabilities=outputs.tolist(), **seen)
 
+
+def _when_it_fails(app: Flask, metrics: Metrics) -> None:
+    """Every error is JSON with one line for whoever asked."""
+
     @app.errorhandler(RequestError)
     def refused(error: RequestError) -> tuple[Response, int]:
         if error.kind:
@@ -160,8 +180,6 @@ def create_app(task: Task, champion: Champion) -> Flask:
             if name == "Allow":
                 response.headers[name] = value
         return response
-
-    return app
 
 
 def _release() -> Release:
