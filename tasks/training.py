@@ -16,8 +16,8 @@ from tasks.contract import Config, Split
 
 MOST_STEPS_A_CALL = 32
 
-# (inputs of a batch (B, ...), their places in the split (B,), epoch from 0) -> inputs of the same type, as this epoch
-# sees them; their size may change where the model takes any. What it draws may depend on places and epoch alone.
+# (inputs of a batch (B, ...), their places in the split (B,), epoch from 0) -> inputs of the same shape and type, as
+# this epoch sees them. What it draws may depend on places and epoch alone.
 Augment = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 

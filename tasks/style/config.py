@@ -17,7 +17,7 @@ class FeedForwardConfig(Config):
     Attributes:
         width: Filters of the first convolution, at least 1; inside there are four times as many.
         blocks: Residual blocks, at least 1.
-        crop: Side of the squares that are cut out of the photographs in training, in pixels, from 64 to 256.
+        crop: Side of the squares that are learnt from, in pixels, from 64 to 256. Four are cut out of each photograph.
     """
 
     width: int = 16
@@ -33,4 +33,4 @@ class FeedForwardConfig(Config):
             raise UserError(f"crop must be from {LEAST_CROP} to {SIDE}, received {self.crop}.")
 
 
-FEED_FORWARD = FeedForwardConfig(model="feedforward", epochs=10, batch_size=1, learning_rate=3e-4)
+FEED_FORWARD = FeedForwardConfig(model="feedforward", epochs=10, batch_size=4, learning_rate=3e-4)

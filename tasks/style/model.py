@@ -69,7 +69,7 @@ class FeedForward(keras.Model):
     objective: Objective | None = None
 
     def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """The mean total loss of the pictures, against the photographs as they were augmented."""
+        """The mean total loss of the pictures; `y` is the content of their photographs."""
         assert self.objective is not None
-        content, style = self.objective.losses(self.objective.content(x), y_pred)
+        content, style = self.objective.losses(ops.cast(y, "float32"), y_pred)
         return ops.mean(self.objective.total(content, style))

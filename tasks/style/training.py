@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import keras
 import numpy as np
+from keras import ops
 
 from tasks import training
 from tasks.contract import Split
@@ -16,32 +16,8 @@ from tasks.style.data import painting
 from tasks.style.model import FeedForward
 from tasks.style.objective import Objective
 
-
-@dataclass(frozen=True)
-class Crops:
-    """A square of each photograph, anew in every epoch, half of them flipped left to right.
-
-    Attributes:
-        seed: Of all that is drawn.
-        examples: Size of the split.
-        side: Of the squares, in pixels.
-    """
-
-    seed: int
-    examples: int
-    side: int
-
-    def __call__(self, pictures: np.ndarray, rows: np.ndarray, epoch: int) -> np.ndarray:
-        """Of photographs (B, height, width, 3), which are the split's `rows` (B,): (B, side, side, 3)."""
-        generator = np.random.default_rng([self.seed, epoch])
-        places = generator.random((self.examples, 2))[rows]
-        flipped = generator.random(self.examples)[rows] < 0.5
-        room = np.array(pictures.shape[1:3]) - self.side + 1
-        tops, lefts = (places * room).astype(int).T
-        windows = np.lib.stride_tricks.sliding_window_view(pictures, (self.side, self.side), axis=(1, 2))
-        result = np.ascontiguousarray(np.moveaxis(windows[np.arange(len(pictures)), tops, lefts], 1, -1))
-        result[flipped] = result[flipped, :, ::-1]
-        return result
+CROPS = 4  # of each photograph
+AT_ONCE = 16  # squares through the loss network
 
 
 def fit(
@@ -52,12 +28,36 @@ def fit(
     callbacks: Sequence[keras.callbacks.Callback] = (),
     initial_epoch: int = 0,
 ) -> None:
-    """Trains as `tasks.training.fit` does, at a rate that falls from epoch to epoch along a cosine."""
+    """Trains as `tasks.training.fit` does, at a rate that falls from epoch to epoch along a cosine.
+
+    The squares are cut out once, and not anew in every epoch: what is in them takes the loss network a third of a step.
+    """
     model.objective = Objective(painting())
 
     def rate(epoch: int) -> float:
         return config.learning_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
 
-    crops = Crops(config.seed, len(train), config.crop)
+    squares = with_content(crops(train.inputs, config.crop, config.seed), model.objective)
+    validated = with_content(validation.inputs, model.objective)
     schedule = keras.callbacks.LearningRateScheduler(rate)
-    training.fit(model, train, validation, config, [schedule, *callbacks], initial_epoch, crops)
+    training.fit(model, squares, validated, config, [schedule, *callbacks], initial_epoch)
+
+
+def crops(photographs: np.ndarray, side: int, seed: int) -> np.ndarray:
+    """CROPS squares of each photograph (N, height, width, 3) from places that are drawn, every other one flipped left
+    to right: (CROPS · N, side, side, 3)."""
+    generator = np.random.default_rng(seed)
+    windows = np.lib.stride_tricks.sliding_window_view(photographs, (side, side), axis=(1, 2))
+    result = []
+    for number in range(CROPS):
+        tops, lefts = (generator.integers(room, size=len(photographs)) for room in windows.shape[1:3])
+        squares = np.moveaxis(windows[np.arange(len(photographs)), tops, lefts], 1, -1)
+        result.append(squares[:, :, ::-1] if number % 2 else squares)
+    return np.concatenate(result)
+
+
+def with_content(photographs: np.ndarray, objective: Objective) -> Split:
+    """Photographs (N, H, W, 3); the targets are the features that say what is in them, in float16."""
+    starts = range(0, len(photographs), AT_ONCE)
+    content = [objective.content(photographs[start : start + AT_ONCE]) for start in starts]
+    return Split(photographs, np.concatenate([ops.convert_to_numpy(one).astype(np.float16) for one in content]))

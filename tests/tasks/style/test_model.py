@@ -11,6 +11,7 @@ from serving.package import run_onnx, weights_digest
 from tasks.contract import Split, UserError, get_task
 from tasks.style import training
 from tasks.style.config import FEED_FORWARD
+from tasks.style.objective import Objective
 
 TASK = get_task("style")
 SMALL = dataclasses.replace(FEED_FORWARD, width=4, blocks=1, crop=64, epochs=1, batch_size=2)
@@ -100,16 +101,26 @@ def test_training_lowers_the_loss(china: np.ndarray, flower: np.ndarray, monkeyp
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_squares_are_cut_out_of_the_same_places_in_the_same_epoch() -> None:
+def test_squares_are_cut_out_of_every_photograph_and_every_other_is_flipped() -> None:
     pictures = np.arange(4 * 8 * 8 * 3).reshape(4, 8, 8, 3).astype(np.int32)
-    crops = training.Crops(seed=1, examples=4, side=5)
-    all_of_them = crops(pictures, np.arange(4), 0)
-    assert all_of_them.shape == (4, 5, 5, 3)
-    np.testing.assert_array_equal(crops(pictures[2:3], np.array([2]), 0)[0], all_of_them[2])
-    assert not np.array_equal(crops(pictures, np.arange(4), 1), all_of_them)
-    for crop, picture in zip(all_of_them, pictures, strict=True):
-        windows = np.lib.stride_tricks.sliding_window_view(picture, (5, 5, 3)).reshape(-1, 5, 5, 3)
-        assert any(np.array_equal(crop, window) or np.array_equal(crop[:, ::-1], window) for window in windows)
+    squares = training.crops(pictures, 5, seed=1)
+    assert squares.shape == (training.CROPS * 4, 5, 5, 3)
+    np.testing.assert_array_equal(training.crops(pictures, 5, seed=1), squares)
+    assert not np.array_equal(training.crops(pictures, 5, seed=2), squares)
+    for place, square in enumerate(squares):
+        windows = np.lib.stride_tricks.sliding_window_view(pictures[place % 4], (5, 5, 3)).reshape(-1, 5, 5, 3)
+        upright = square[:, ::-1] if place // 4 % 2 else square
+        assert any(np.array_equal(upright, window) for window in windows)
+
+
+@pytest.mark.usefixtures("small_network")
+def test_what_is_in_a_square_is_computed_as_the_objective_does(china: np.ndarray, flower: np.ndarray) -> None:
+    objective = Objective(flower)
+    squares = training.crops(china[None], 64, seed=1)
+    expected = keras.ops.convert_to_numpy(objective.content(squares))
+    found = training.with_content(squares, objective)
+    np.testing.assert_array_equal(found.inputs, squares)
+    np.testing.assert_allclose(found.targets, expected, rtol=1e-3, atol=1e-6)
 
 
 def test_impossible_configurations_are_refused() -> None:
