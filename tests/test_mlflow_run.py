@@ -63,6 +63,7 @@ def test_a_git_url_from_another_folder_logs_into_the_callers_store(
     assert launch.data.tags["launched_run"] == run.info.run_id
 
 
+@pytest.mark.slow
 def test_a_mistake_ends_the_launch_failed(tmp_path: Path, store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     command = [sys.executable, "-m", "mlflow", "run", str(ROOT), "-e", "train", "--env-manager", "local"]

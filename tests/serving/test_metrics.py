@@ -32,7 +32,8 @@ def samples(port: int) -> dict[tuple[str, tuple[str, ...]], float]:
     return {(s.name, tuple(s.labels.values())): s.value for family in families for s in family.samples}
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
 def test_totals_are_right_with_any_number_of_workers(saved: Path, tmp_path: Path, workers: int) -> None:
     items = read_golden(saved).requests[1]["body"]["inputs"]
     body, bad = json.dumps({"inputs": items[:2]}).encode(), json.dumps({"inputs": ["seven!"]}).encode()
