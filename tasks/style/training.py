@@ -30,7 +30,7 @@ def fit(
 ) -> None:
     """Trains as `tasks.training.fit` does, at a rate that falls from epoch to epoch along a cosine.
 
-    The squares are cut out once, and not anew in every epoch: what is in them takes the loss network a third of a step.
+    The squares are cut out once: of others in every epoch, the loss network would have to say anew what is in them.
     """
     model.objective = Objective(painting())
 
