@@ -160,7 +160,7 @@ def parser() -> cli.Parser:
     result.add_argument("--content-weight", type=cli.number, default=1.0, help="factor of the content loss")
     result.add_argument("--style-weight", type=cli.number, default=5.0, help="factor of the style loss")
     result.add_argument(
-        "--learning-rate", type=cli.number, default=20.0, help="change of a value in the first step, of 255"
+        "--learning-rate", type=cli.number, default=20.0, help="most that a value changes in the first step, of 255"
     )
     result.add_argument("--seed", type=cli.whole_number, default=1, help="of the noise")
     return result

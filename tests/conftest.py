@@ -32,8 +32,15 @@ ROOT = Path(__file__).resolve().parent.parent
 PASSED = Rehearsal(1.0, 0.0, 3, 25, 1.0, 2.0)
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 SET_BY_USERS = (
-    *(f"MLFLOW_{name}" for name in ("RUN_ID", "EXPERIMENT_ID", "EXPERIMENT_NAME", "TRACKING_URI", "REGISTRY_URI")),
-    *("MLFLOW_MODELS_WORKERS", "METRICS_HOST", "METRICS_PORT", "MOST_BODY_BYTES"),
+    "MLFLOW_RUN_ID",
+    "MLFLOW_EXPERIMENT_ID",
+    "MLFLOW_EXPERIMENT_NAME",
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_REGISTRY_URI",
+    "MLFLOW_MODELS_WORKERS",
+    "METRICS_HOST",
+    "METRICS_PORT",
+    "MOST_BODY_BYTES",
 )
 Step = Callable[..., "subprocess.CompletedProcess[str]"]
 
