@@ -1,4 +1,4 @@
-"""Every test has its own tracking store and cache, and no network beyond this machine."""
+"""No test reaches the user's tracking store and cache, or the network beyond this machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -180,19 +180,21 @@ def use_store(patch: pytest.MonkeyPatch, database: Path) -> MlflowClient:
 
 
 class Gateway:
-    """The gateway in a process of its own, as `-e serve` starts it, on the store that MLflow is set to."""
+    """The gateway in a process of its own, as `-e serve` starts it, on the store that MLflow is set to.
 
-    def __init__(self, folder: Path, task: str = "digits", **options: Any) -> None:
+    It is ended with the `with` block at the latest.
+    """
+
+    def __init__(self, folder: Path, task: str = "digits", prefix: Sequence[str] = ()) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = (folder / "gateway.log").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "steps.serve", "--task", task, "--port", str(self.port)],
+            [*prefix, sys.executable, "-m", "steps.serve", "--task", task, "--port", str(self.port)],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=self._log,
             stderr=subprocess.STDOUT,
-            **options,
         )
 
     def wait(self, path: str = "/readyz") -> None:
@@ -215,6 +217,29 @@ class Gateway:
         self._log.close()
         return code
 
+    def __enter__(self) -> Gateway:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if self.process.poll() is not None:
+            return
+        try:
+            code = self.stop()
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        assert kind or code == 0
+
+
+def gateway_of(database: Path, folder: Path, task: str = "digits") -> Iterator[Gateway]:
+    """A gateway on a store of its own, ready to answer."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_store(patch, database)
+        started = Gateway(folder, task)
+    with started:
+        started.wait()
+        yield started
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
@@ -226,22 +251,25 @@ def browser() -> Iterator[Any]:
             yield launched
 
 
-@pytest.fixture
-def champion_store(trained_store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+@pytest.fixture(scope="session")
+def champion_database(trained_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the store with trained models, the oldest of them promoted as version 1 without a rehearsal."""
-    monkeypatch.setattr(promotion, "rehearse", lambda *_: PASSED)
-    task = get_task("digits")
-    promotion.promote(task, models_of(trained_store, task)[-1].uri)
-    return trained_store
+    path = Path(shutil.copy(trained_database, tmp_path_factory.mktemp("champion") / "mlflow.db"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(promotion, "rehearse", lambda *_: PASSED)
+        client, task = use_store(patch, path), get_task("digits")
+        promotion.promote(task, models_of(client, task)[-1].uri)
+    return path
 
 
 @pytest.fixture
-def gateway(champion_store: MlflowClient, tmp_path: Path) -> Iterator[Gateway]:
-    """A gateway with a champion, ready to answer."""
-    started = Gateway(tmp_path)
-    try:
-        started.wait()
-        yield started
-    finally:
-        if started.process.poll() is None:
-            assert started.stop() == 0
+def champion_store(champion_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """A copy of it, which MLflow is set to. Rehearsals are taken as passed."""
+    monkeypatch.setattr(promotion, "rehearse", lambda *_: PASSED)
+    return use_store(monkeypatch, Path(shutil.copy(champion_database, tmp_path / "mlflow.db")))
+
+
+@pytest.fixture(scope="module")
+def gateway(champion_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with a champion, ready to answer: one for all tests of a module, so they change nothing of it."""
+    yield from gateway_of(champion_database, tmp_path_factory.mktemp("gateway"))

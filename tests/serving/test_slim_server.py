@@ -18,15 +18,25 @@ from serving.server import Client, scoring_server
 
 
 @pytest.fixture(scope="module")
-def slim(saved: Path) -> Iterator[Client]:
+def slim_port(saved: Path) -> Iterator[int]:
     with slim_server(saved) as port:
-        yield Client(port)
+        yield port
 
 
 @pytest.fixture(scope="module")
-def stock(saved: Path) -> Iterator[Client]:
+def stock_port(saved: Path) -> Iterator[int]:
     with scoring_server(saved) as port:
-        yield Client(port)
+        yield port
+
+
+@pytest.fixture
+def slim(slim_port: int) -> Client:
+    return Client(slim_port)  # the servers hang up on who says nothing for five seconds
+
+
+@pytest.fixture
+def stock(stock_port: int) -> Client:
+    return Client(stock_port)
 
 
 def test_golden_requests_are_answered(slim: Client, saved: Path) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
-import resource
 import signal
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import mlflow
 import numpy as np
 import psutil
 import pytest
@@ -24,7 +26,7 @@ from registry.ledger import ALIAS
 from steps import cli, serve
 from steps.promote import promote
 from steps.rollback import rollback
-from tasks.contract import get_task
+from tasks.contract import UserError, get_task
 from tests.conftest import Gateway
 
 TASK = get_task("digits")
@@ -80,19 +82,21 @@ class Load:
         self._thread.join()
 
 
-def test_promotion_and_rollback_under_load_fail_no_request(gateway: Gateway, champion_store: MlflowClient) -> None:
-    with Load(gateway.url) as load:
-        time.sleep(1)
-        for version, move in (
-            ("2", lambda: promote(TASK, models_of(champion_store, TASK)[-2].uri)),
-            ("1", lambda: rollback(TASK)),
-        ):
-            before = time.monotonic()
-            move()
-            moved = time.monotonic()
-            assert str(champion_store.get_model_version_by_alias("digits", ALIAS).version) == version
-            assert load.first_answer(version, since=before) - moved < 5
-        time.sleep(1)
+def test_promotion_and_rollback_under_load_fail_no_request(champion_store: MlflowClient, tmp_path: Path) -> None:
+    with Gateway(tmp_path) as gateway:
+        gateway.wait()
+        with Load(gateway.url) as load:
+            time.sleep(1)
+            for version, move in (
+                ("2", lambda: promote(TASK, models_of(champion_store, TASK)[-2].uri)),
+                ("1", lambda: rollback(TASK)),
+            ):
+                before = time.monotonic()
+                move()
+                moved = time.monotonic()
+                assert str(champion_store.get_model_version_by_alias("digits", ALIAS).version) == version
+                assert load.first_answer(version, since=before) - moved < 5
+            time.sleep(1)
     assert load.failures == []
     assert len(load.versions) > 100
     changes = [b for (_, a), (_, b) in zip(load.versions, load.versions[1:], strict=False) if a != b]
@@ -131,8 +135,7 @@ def test_slow_clients_and_clients_that_hang_up_harm_nobody(gateway: Gateway) -> 
 
 
 def test_more_connections_than_the_system_allows_do_not_block_it(champion_store: MlflowClient, tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (150, 150)))
-    try:
+    with Gateway(tmp_path, prefix=["sh", "-c", 'ulimit -n 150; exec "$@"', "sh"]) as gateway:
         gateway.wait()
         with contextlib.ExitStack() as open_connections:
             for _ in range(200):
@@ -140,8 +143,6 @@ def test_more_connections_than_the_system_allows_do_not_block_it(champion_store:
             time.sleep(1)
         assert requests.post(f"{gateway.url}/predict", json=body(), timeout=5).status_code == 200
         assert "Too many open files" not in gateway.log()
-    finally:
-        gateway.stop()
 
 
 def test_a_body_above_the_limit_is_refused_in_json(gateway: Gateway) -> None:
@@ -170,8 +171,7 @@ def test_memory_for_a_photograph_is_given_back(gateway: Gateway) -> None:
 def test_without_a_champion_it_waits_for_one_and_ends_when_it_is_asked_to(
     trained_store: MlflowClient, tmp_path: Path
 ) -> None:
-    gateway = Gateway(tmp_path)
-    try:
+    with Gateway(tmp_path) as gateway:
         gateway.wait("/healthz")
         assert requests.get(f"{gateway.url}/readyz", timeout=5).status_code == 503
         model = models_of(trained_store, TASK)[-1]
@@ -182,9 +182,6 @@ def test_without_a_champion_it_waits_for_one_and_ends_when_it_is_asked_to(
         gateway.process.send_signal(signal.SIGTERM)
         assert gateway.process.wait(timeout=15) == 0
         assert "Traceback" not in gateway.log()
-    finally:
-        if gateway.process.poll() is None:
-            gateway.stop()
 
 
 @pytest.fixture
@@ -194,6 +191,13 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "1")
     monkeypatch.setattr(serve, "_return_memory", lambda: None)
     monkeypatch.setattr(serve, "_allowed_connections", lambda: 100)
+
+
+def test_a_version_of_something_else_is_told(champion_store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare: Any = SimpleNamespace(metadata=SimpleNamespace(metadata=None))
+    monkeypatch.setattr(mlflow.pyfunc, "load_model", lambda _: bare)
+    with pytest.raises(UserError, match="models:/digits/1 was logged by something else than this train"):
+        serve.release(champion_store, TASK, "1")
 
 
 @pytest.mark.usefixtures("here", "trained_store")

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from steps.evaluate import evaluate
 from steps.promote import promote
 from steps.train import train
 from tasks.contract import get_task
-from tests.conftest import Gateway, Step, available, use_store
+from tests.conftest import Gateway, Step, available, gateway_of, use_store
 from tests.containers import Container, check_golden, docker
 
 TASK = get_task("cifar10")
@@ -50,6 +51,11 @@ def promoted(promoted_database: Path, monkeypatch: pytest.MonkeyPatch) -> Mlflow
     return use_store(monkeypatch, promoted_database)
 
 
+@pytest.fixture(scope="module")
+def gateway(promoted_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    yield from gateway_of(promoted_database, tmp_path_factory.mktemp("gateway"), "cifar10")
+
+
 def test_it_is_rehearsed_and_promoted(promoted: MlflowClient) -> None:
     version = promoted.get_model_version_by_alias("cifar10", "champion")
     assert int(version.version) == 1
@@ -63,21 +69,16 @@ def photograph(size: tuple[int, int]) -> bytes:
     return buffer.getvalue()
 
 
-def test_the_gateway_takes_photographs_of_any_size(promoted: MlflowClient, tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path, "cifar10")
-    try:
-        gateway.wait()
-        for size in ((32, 32), (640, 480), (1, 1)):
-            reply = requests.post(f"{gateway.url}/predict", files={"image": photograph(size)}, timeout=30)
-            assert reply.status_code == 200, reply.text
-            answer = reply.json()
-            assert len(answer["image"]) == 32 * 32 * 3
-            assert len(answer["probabilities"][0]) == 10
-            assert sum(answer["probabilities"][0]) == pytest.approx(1, abs=1e-4)
-            assert reply.headers["X-Model-Version"] == "1"
-        assert requests.get(f"{gateway.url}/model", timeout=5).json()["picture"] == "photograph"
-    finally:
-        gateway.stop()
+def test_the_gateway_takes_photographs_of_any_size(gateway: Gateway) -> None:
+    for size in ((32, 32), (640, 480), (1, 1)):
+        reply = requests.post(f"{gateway.url}/predict", files={"image": photograph(size)}, timeout=30)
+        assert reply.status_code == 200, reply.text
+        answer = reply.json()
+        assert len(answer["image"]) == 32 * 32 * 3
+        assert len(answer["probabilities"][0]) == 10
+        assert sum(answer["probabilities"][0]) == pytest.approx(1, abs=1e-4)
+        assert reply.headers["X-Model-Version"] == "1"
+    assert requests.get(f"{gateway.url}/model", timeout=5).json()["picture"] == "photograph"
 
 
 def test_continued_by_another_process_it_ends_with_the_same_weights(store: MlflowClient, step: Step) -> None:
@@ -104,25 +105,18 @@ def test_continued_by_another_process_it_ends_with_the_same_weights(store: Mlflo
 
 
 @pytest.mark.browser
-def test_the_page_shows_the_likeliest_classes_of_a_photograph(
-    promoted: MlflowClient, browser: Any, tmp_path: Path
-) -> None:
-    gateway = Gateway(tmp_path, "cifar10")
-    try:
-        gateway.wait()
-        with browser.new_context(viewport={"width": 1100, "height": 900}) as context:
-            page = context.new_page()
-            page.goto(gateway.url)
-            page.locator("#pad").wait_for(state="hidden")
-            file = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": photograph((640, 480))}
-            page.locator("#file").set_input_files(file)
-            page.locator("#bars li.top").wait_for()
-            assert page.locator("#prediction").inner_text() in TASK.presentation.labels
-            shares = [float(text.split()[0]) for text in page.locator("#bars .percent").all_inner_texts()]
-            assert len(shares) == 5
-            assert shares == sorted(shares, reverse=True)
-    finally:
-        gateway.stop()
+def test_the_page_shows_the_likeliest_classes_of_a_photograph(gateway: Gateway, browser: Any) -> None:
+    with browser.new_context(viewport={"width": 1100, "height": 900}) as context:
+        page = context.new_page()
+        page.goto(gateway.url)
+        page.locator("#pad").wait_for(state="hidden")
+        file = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": photograph((640, 480))}
+        page.locator("#file").set_input_files(file)
+        page.locator("#bars li.top").wait_for()
+        assert page.locator("#prediction").inner_text() in TASK.presentation.labels
+        shares = [float(text.split()[0]) for text in page.locator("#bars .percent").all_inner_texts()]
+        assert len(shares) == 5
+        assert shares == sorted(shares, reverse=True)
 
 
 @pytest.mark.docker

@@ -7,6 +7,7 @@ import dataclasses
 import io
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from steps.evaluate import evaluate
 from steps.promote import promote
 from steps.train import train
 from tasks.contract import get_task
-from tests.conftest import Gateway, Step, available, use_store
+from tests.conftest import Gateway, Step, available, gateway_of, use_store
 from tests.containers import Container, check_golden, docker, workers
 
 TASK = get_task("style")
@@ -52,6 +53,11 @@ def promoted(promoted_database: Path, monkeypatch: pytest.MonkeyPatch) -> Mlflow
     return use_store(monkeypatch, promoted_database)
 
 
+@pytest.fixture(scope="module")
+def gateway(promoted_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    yield from gateway_of(promoted_database, tmp_path_factory.mktemp("gateway"), "style")
+
+
 def photograph(width: int, height: int) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(load_sample_image("china.jpg")).resize((width, height)).save(buffer, "JPEG", quality=95)
@@ -72,44 +78,34 @@ def test_it_is_rehearsed_and_promoted(promoted: MlflowClient) -> None:
     assert evaluation.data.metrics["val_loss"] > 0
 
 
-def test_the_gateway_makes_pictures_of_photographs(promoted: MlflowClient, tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path, "style")
-    try:
-        gateway.wait()
-        for sent, made in (((64, 64), (64, 64)), ((333, 77), (333, 77)), ((1280, 960), (640, 480)), ((1, 1), (1, 1))):
-            reply = requests.post(f"{gateway.url}/predict", files={"image": photograph(*sent)}, timeout=60)
-            assert reply.status_code == 200, reply.text
-            assert size(reply.json()["picture"]) == made
-        assert requests.get(f"{gateway.url}/model", timeout=5).json()["kind"] == "picture"
-    finally:
-        gateway.stop()
+def test_the_gateway_makes_pictures_of_photographs(gateway: Gateway) -> None:
+    for sent, made in (((64, 64), (64, 64)), ((333, 77), (333, 77)), ((1280, 960), (640, 480)), ((1, 1), (1, 1))):
+        reply = requests.post(f"{gateway.url}/predict", files={"image": photograph(*sent)}, timeout=60)
+        assert reply.status_code == 200, reply.text
+        assert size(reply.json()["picture"]) == made
+    assert requests.get(f"{gateway.url}/model", timeout=5).json()["kind"] == "picture"
 
 
 @pytest.mark.browser
-def test_the_page_shows_picture_beside_picture(promoted: MlflowClient, browser: Any, tmp_path: Path) -> None:
-    gateway = Gateway(tmp_path, "style")
-    try:
-        gateway.wait()
-        for width in (1100, 390):
-            with browser.new_context(viewport={"width": width, "height": 900}) as context:
-                page = context.new_page()
-                page.goto(gateway.url)
-                page.locator("#pad").wait_for(state="hidden")
-                assert not page.locator("#made-picture").is_visible()
-                file = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": photograph(320, 240)}
-                page.locator("#file").set_input_files(file)
-                page.locator("#made-picture").wait_for()
-                assert page.evaluate("document.getElementById('made-picture').naturalWidth") == 320
-                assert not page.locator("#bars").is_visible()
-                with page.expect_download() as download:
-                    page.locator("#save").click()
-                with Image.open(download.value.path()) as saved:
-                    assert saved.size == (320, 240)
-                assert page.evaluate("document.documentElement.scrollWidth") <= width
-                page.locator("#clear").click()
-                page.locator("#made-picture").wait_for(state="hidden")
-    finally:
-        gateway.stop()
+def test_the_page_shows_picture_beside_picture(gateway: Gateway, browser: Any) -> None:
+    for width in (1100, 390):
+        with browser.new_context(viewport={"width": width, "height": 900}) as context:
+            page = context.new_page()
+            page.goto(gateway.url)
+            page.locator("#pad").wait_for(state="hidden")
+            assert not page.locator("#made-picture").is_visible()
+            file = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": photograph(320, 240)}
+            page.locator("#file").set_input_files(file)
+            page.locator("#made-picture").wait_for()
+            assert page.evaluate("document.getElementById('made-picture').naturalWidth") == 320
+            assert not page.locator("#bars").is_visible()
+            with page.expect_download() as download:
+                page.locator("#save").click()
+            with Image.open(download.value.path()) as saved:
+                assert saved.size == (320, 240)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            page.locator("#clear").click()
+            page.locator("#made-picture").wait_for(state="hidden")
 
 
 @pytest.mark.docker
