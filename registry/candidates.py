@@ -13,7 +13,7 @@ from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from registry.store import upsert
+from registry.store import retried_once
 from tasks.contract import Scores, Task, UserError
 
 # Tags of a logged model.
@@ -174,9 +174,20 @@ def version_of(client: MlflowClient, task: Task, model_id: str) -> ModelVersion 
     return min(versions, key=lambda version: int(version.version), default=None)
 
 
+def named_version(client: MlflowClient, uri: str) -> ModelVersion | None:
+    """The registered version that `models:/<name>/<version>` or `models:/<name>@<alias>` names; None for other URIs."""
+    scheme, _, path = uri.rpartition(":/")
+    path = path.lstrip("/")
+    if scheme in ("", "runs"):
+        return None
+    if "@" in path:
+        return client.get_model_version_by_alias(*path.split("@", 1))
+    return client.get_model_version(*path.split("/", 1)) if "/" in path else None
+
+
 def annotate(client: MlflowClient, version: ModelVersion, key: str, value: str) -> None:
     """Sets a tag of a registered version."""
-    upsert(client.set_model_version_tag, version.name, str(version.version), key, value)
+    retried_once(client.set_model_version_tag, version.name, str(version.version), key, value)
 
 
 def model_id_of(version: ModelVersion) -> str:
@@ -219,10 +230,6 @@ def _model_id(client: MlflowClient, uri: str) -> str:
             raise UserError(f"The run {run_id} logged no model; name a run of train.")
         model_id: str = outputs.model_outputs[-1].model_id
         return model_id
-    if "@" in rest:
-        name, alias = rest.lstrip("/").split("@", 1)
-        return model_id_of(client.get_model_version_by_alias(name, alias))
-    if "/" in (path := rest.lstrip("/")):
-        name, version = path.split("/", 1)
-        return model_id_of(client.get_model_version(name, version))
-    return path
+    if (version := named_version(client, uri)) is not None:
+        return model_id_of(version)
+    return rest.lstrip("/")

@@ -23,7 +23,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from registry.store import upsert
+from registry.store import retried_once
 
 logger = logging.getLogger(__name__)
 
@@ -165,7 +165,7 @@ class Ledger:
         return applied
 
     def _agrees(self, moves: list[Move]) -> bool:
-        return champion(self._client, self._name) == (moves[-1].after if moves else None)
+        return self.champion() == (moves[-1].after if moves else None)
 
     def _agrees_within_grace(self, moves: list[Move]) -> bool:
         """Gives a slow process that has set the alias back in time the time to notice, and says whether it did, or
@@ -180,14 +180,14 @@ class Ledger:
             self._client.delete_registered_model_alias(self._name, ALIAS)
             return
         try:
-            upsert(self._client.set_registered_model_alias, self._name, ALIAS, version)
+            retried_once(self._client.set_registered_model_alias, self._name, ALIAS, version)
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             logger.warning("Version %s, which the ledger moved to, was deleted; the alias stays.", version)
 
     def _set_tag(self, key: str, value: str) -> None:
-        upsert(self._client.set_tag, self.run_id, key, value)
+        retried_once(self._client.set_tag, self.run_id, key, value)
 
     def _is_applied(self, move: Move) -> bool:
         return _applied_tag(move) in self._run().data.tags
@@ -195,7 +195,7 @@ class Ledger:
     def _note_move_by_hand(self, moves: list[Move]) -> None:
         before = moves[-1].after if moves else None
         why = "The alias was found changed; nothing in this ledger did it."
-        move = Move(len(moves) + 1, "by hand", before, champion(self._client, self._name), why)
+        move = Move(len(moves) + 1, "by hand", before, self.champion(), why)
         try:
             self._append(move)
         except ConflictError:

@@ -39,7 +39,7 @@ class Golden:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a successful rehearsal measured; a version's blessing.
+    """What a successful rehearsal measured; it stands on the version.
 
     Attributes:
         ready_seconds: From the start of the process to the first successful ping.

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from registry.candidates import find, version_of
+from registry.candidates import find, named_version, version_of
 from registry.ledger import ALIAS, champion
 from serving.container import slim_down
 from steps import cli, runs
@@ -35,15 +35,18 @@ def build(task: Task, model_uri: str, variant: str, image: str) -> str:
     """
     if variant not in VARIANTS:
         raise UserError(unknown("variant", variant, VARIANTS))
-    if ":" in image:
+    if ":" in image.rpartition("/")[2]:  # before a slash it is a registry's port
         raise UserError(f"image must be a name without a tag, received {image!r}; the tag is the model's version.")
     client = runs.connect()
     if model_uri == "champion" and champion(client, task.name) is None:
         raise UserError(
             f"{task.name} has no champion yet. Promote one first: mlflow run . -e promote -P task={task.name}"
         )
-    candidate = find(client, task, f"models:/{task.name}@{ALIAS}" if model_uri == "champion" else model_uri)
-    version = version_of(client, task, candidate.model_id)
+    model_uri = f"models:/{task.name}@{ALIAS}" if model_uri == "champion" else model_uri
+    candidate = find(client, task, model_uri)
+    version = named_version(client, model_uri)
+    if version is None or version.name != task.name:
+        version = version_of(client, task, candidate.model_id)
     if version is None:
         raise UserError(f"{candidate.uri} is no registered version; promote it first, or name one that is.")
     _check_docker()

@@ -89,8 +89,8 @@ def run_study(client: MlflowClient, task: Task, name: str, options: Options) -> 
         runs.log_code_and_environment()
         print(f"\n{name} · run {run.info.run_id}\n{study.question}", flush=True)
         jobs = jobs_of(task, study, run, options.repeats)
-        known = set() if options.force else reuse(client, task, run, jobs)
         try:
+            known = set() if options.force else reuse(client, task, run, jobs)
             failures = train_missing([job for job in jobs if job not in known], study, options)
         except BaseException:  # its processes are gone, wherever in their work that met them
             runs.end_unfinished(client, run)
@@ -108,8 +108,7 @@ def run_search(client: MlflowClient, task: Task, wanted: Search, options: Option
     whole = search.open_search(client, task, wanted)
     study_id = whole.info.run_id
     title = whole.info.run_name
-    link = f"[{title}](#/experiments/{whole.info.experiment_id}/runs/{study_id})"
-    note = f"Takes part in the {link} of **{task.name}** until it has {options.trials} trials."
+    note = f"Takes part in the {runs.link(whole, title)} of **{task.name}** until it has {options.trials} trials."
     with runs.step_run(client, task, "compare", f"part of {title}", note):
         mlflow.log_params({"search.run": study_id, "search.trials": options.trials})
         processes = options.jobs or at_once(options.trials)
@@ -166,10 +165,8 @@ def reuse(client: MlflowClient, task: Task, parent: Run, jobs: Sequence[Job]) ->
 
 def adopt(client: MlflowClient, same: Run, job: Job) -> None:
     """A child of the study that repeats a run without training: its parameters, metrics and curves."""
-    link = f"#/experiments/{same.info.experiment_id}/runs/{same.info.run_id}"
-    note = (
-        f"Not trained: [{same.info.run_id}]({link}) has the same code, configuration, data, seed and library versions."
-    )
+    original = runs.link(same, same.info.run_id)
+    note = f"Not trained: {original} has the same code, configuration, data, seed and library versions."
     name = run_name(job.config, job.part)
     tags = {"mlflow.parentRunId": job.part.parent, "mlflow.runName": name, "task": job.task, "step": "train"}
     tags |= {VARIANT_TAG: job.part.variant, REUSED_TAG: same.info.run_id, runs.NOTE: note}
@@ -208,7 +205,7 @@ def train_missing(jobs: Sequence[Job], study: Study, options: Options) -> dict[J
 def collect(client: MlflowClient, parent: Run, jobs: Sequence[Job], failures: Mapping[Job, str]) -> list[Repeat]:
     """What the study's runs found, in the order of variants and seeds."""
     children = {
-        (child.data.tags[VARIANT_TAG], child.data.params["config.seed"]): child
+        (child.data.tags[VARIANT_TAG], child.data.params.get("config.seed")): child
         for child in runs.children(client, parent)
     }
     found = []
@@ -262,7 +259,7 @@ def parser() -> cli.Parser:
     result = cli.parser(__doc__)
     result.add_argument("--study", default="optimizers", help='one of the task\'s studies, "all" or "search"')
     result.add_argument("--repeats", type=cli.whole_number, default=3, help="seeds a variant")
-    result.add_argument("--force", type=cli.truth, default="false", help="train also what was trained before")
+    result.add_argument("--force", type=cli.boolean, default="false", help="train also what was trained before")
     result.add_argument("--jobs", type=cli.whole_number, default=0, help="runs at once; 0: what suits the machine")
     result.add_argument("--trials", type=cli.whole_number, default=20, help="of a search, over all who take part in it")
     return result

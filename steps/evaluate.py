@@ -204,7 +204,7 @@ def run(arguments: argparse.Namespace) -> None:
 def parser() -> cli.Parser:
     result = cli.parser(__doc__)
     result.add_argument("--model-uri", default="latest", help="what to score (default: the task's latest model)")
-    result.add_argument("--baseline", type=cli.truth, default="false", help="true: score the task's baseline too")
+    result.add_argument("--baseline", type=cli.boolean, default="false", help="true: score the task's baseline too")
     return result
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from steps import runs
 from tasks.contract import Config, Split, SplitName, Task
@@ -23,7 +24,14 @@ FILE = "code/fingerprint.json"
 TAG = "fingerprint"  # of a run: the whole
 CONFIG_TAG = "fingerprint.config"  # of a run: the configuration alone
 # What takes part in training and in making the logged model, besides the task's own folder.
-SHARED_CODE = ("tasks/*.py", "steps/train.py", "steps/callbacks.py", "serving/package.py", "serving/model.py")
+SHARED_CODE = (
+    "tasks/*.py",
+    "steps/train.py",
+    "steps/callbacks.py",
+    "serving/package.py",
+    "serving/pictures.py",
+    "serving/model.py",
+)
 DECLARATIONS = "studies.py"  # of a task: says what is compared; what of it is trained stands in the configuration
 LEARNT_FROM: tuple[SplitName, ...] = ("train", "validation")
 
@@ -106,8 +114,11 @@ def changes_since(
     run = _newest(client, experiment_id, {CONFIG_TAG: wanted.config_digest}) or _newest(client, experiment_id, tags)
     if run is None:
         return None
-    before = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/{FILE}")
-    changes = wanted.changes(Fingerprint(**before))
+    try:
+        before = Fingerprint(**mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/{FILE}"))
+    except (MlflowException, OSError, TypeError):
+        return run.info.run_id, ["what cannot be told: its fingerprint cannot be read"]
+    changes = wanted.changes(before)
     return (run.info.run_id, changes) if changes else None
 
 

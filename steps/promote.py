@@ -21,7 +21,7 @@ from registry.ledger import ALIAS, ConflictError, Ledger, Move, rolled_back
 from serving.rehearsal import Rehearsal, RehearsalError, rehearse
 from steps import cli, runs
 from steps.evaluate import evaluate
-from tasks.contract import Scores, Task, UserError, get_task
+from tasks.contract import Scores, Task, UserError, get_task, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -44,11 +44,14 @@ def promote(task: Task, model_uri: str) -> bool:
             moves = ledger.settle()
             candidate = choose(client, task, model_uri, moves)
             champion = champion_of(client, task, moves)
+            if champion is not None and not client.list_logged_model_artifacts(champion.model_id):
+                logger.warning("The files of the champion, %s, are gone. Whatever is fit replaces it.", champion.uri)
+                champion = None
             mlflow.set_tag("candidate", candidate.uri)
             if is_champion(candidate, champion):
                 return _tell(task, moves, f"{_label(candidate)} is the champion already; nothing to do.")
             version = candidates.register(client, task, candidate)
-            bless(client, task, version)
+            record_rehearsal(client, task, version)
             verdict = judge(client, task, candidate, champion)
             candidates.annotate(client, version, candidates.GATE_TAG, verdict.reason)
             mlflow.log_metrics({f"gate_{key}": value for key, value in verdict.figures.items()})
@@ -125,15 +128,14 @@ def is_champion(candidate: Candidate, champion: Candidate | None) -> bool:
     return candidate.model_id == champion.model_id or same_weights
 
 
-def bless(client: MlflowClient, task: Task, version: ModelVersion) -> Rehearsal:
+def record_rehearsal(client: MlflowClient, task: Task, version: ModelVersion) -> None:
     """Rehearses a version and records on it how that went.
 
     Raises:
         RehearsalError: It failed; the reason is on the version.
     """
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            rehearsal = rehearse(_files(version, folder), task.latency_bound_ms)
+        rehearsal = rehearsed(version, task.latency_bound_ms)
     except RehearsalError as error:
         candidates.annotate(client, version, candidates.REHEARSAL_TAG, f"{candidates.FAILED}{error}")
         raise
@@ -145,7 +147,16 @@ def bless(client: MlflowClient, task: Task, version: ModelVersion) -> Rehearsal:
         rehearsal.hostile,
         rehearsal.p50_ms,
     )
-    return rehearsal
+
+
+def rehearsed(version: ModelVersion, latency_bound_ms: float) -> Rehearsal:
+    """What the rehearsal of a version's files measured.
+
+    Raises:
+        RehearsalError: It failed, or there are no such files.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        return rehearse(_files(version, folder), latency_bound_ms)
 
 
 def _files(version: ModelVersion, folder: str) -> Path:
@@ -156,14 +167,24 @@ def _files(version: ModelVersion, folder: str) -> Path:
 
 
 def judge(client: MlflowClient, task: Task, candidate: Candidate, champion: Candidate | None) -> Verdict:
-    """The gate's verdict, from predictions on the same test data."""
+    """The gate's verdict, from predictions on the same test data.
+
+    Raises:
+        UserError: The champion has to be evaluated, and does not load.
+    """
     mine = scores_of(client, task, candidate)
     if champion is None:
         return gate.decide(task.primary, mine[0], None)
-    theirs = scores_of(client, task, champion)
-    if theirs[1] != mine[1]:
-        logger.info("The two were evaluated on different test data; both are evaluated anew.")
-        mine, theirs = (scores_of(client, task, evaluate(task, model.uri)) for model in (candidate, champion))
+    try:
+        theirs = scores_of(client, task, champion)
+        if theirs[1] != mine[1]:
+            logger.info("The two were evaluated on different test data; both are evaluated anew.")
+            mine, theirs = (scores_of(client, task, evaluate(task, model.uri)) for model in (candidate, champion))
+    except RehearsalError as error:  # the champion's: the candidate has just had its rehearsal
+        raise UserError(
+            f"The champion cannot be compared with: {one_line(error).rstrip('.')}. "
+            f"Put an earlier one into service first: mlflow run . -e rollback -P task={task.name}"
+        ) from error
     return gate.decide(task.primary, mine[0], theirs[0])
 
 

@@ -174,6 +174,11 @@ def end_launched_run(reason: str) -> None:
             client.set_terminated(run_id, "FAILED")
 
 
+def link(run: Run, text: str) -> str:
+    """A link to the run's page, for a description."""
+    return f"[{text}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
+
+
 def describe(note: str) -> None:
     """Sets the description of the active run."""
     mlflow.set_tag(NOTE, note)
@@ -216,8 +221,11 @@ def _git(*arguments: str) -> str | None:
 def _experiment_named(client: MlflowClient, name: str) -> str:
     """The id of the experiment, created when it is not there."""
     if (experiment := client.get_experiment_by_name(name)) is None:
-        with contextlib.suppress(MlflowException):  # somebody else was faster
+        try:
             client.create_experiment(name, artifact_location=_artifact_location(name))
+        except MlflowException as error:
+            if client.get_experiment_by_name(name) is None:  # nobody else was faster
+                raise UserError(f"The experiment {name!r} cannot be created: {one_line(error)}") from error
         experiment = client.get_experiment_by_name(name)
         assert experiment is not None
     return _usable(client, experiment)
@@ -263,8 +271,7 @@ def _database_file(uri: str) -> Path | None:
 
 
 def _point_to(client: MlflowClient, launched: str, run: Run, task: Task, name: str) -> None:
-    link = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}"
     client.update_run(launched, name=f"launch of {name}")
-    client.set_tag(launched, NOTE, f"Launched [{name}]({link}), a run of the experiment {task.name}.")
+    client.set_tag(launched, NOTE, f"Launched {link(run, name)}, a run of the experiment {task.name}.")
     client.set_tag(launched, LAUNCHED_TAG, run.info.run_id)
     logger.info("Run %s (%s) in the experiment %s", run.info.run_id, name, task.name)

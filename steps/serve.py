@@ -90,9 +90,9 @@ def release(client: MlflowClient, task: Task, version: str) -> Release:
     uri = f"models:/{task.name}/{version}"
     with tempfile.TemporaryDirectory() as folder:  # all that answering needs is in memory then
         model = mlflow.pyfunc.load_model(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
-    metadata = model.metadata.metadata
+    metadata = model.metadata.metadata or {}
     if "item_shape" not in metadata:
-        raise UserError(f"{uri} was logged by an older train; train again and promote that")
+        raise UserError(f"{uri} was logged by something else than this train; train again and promote that")
     presentation = dict(metadata["presentation"])
     if picture := presentation.pop("picture", None):
         presentation["picture"] = Picture(**picture)

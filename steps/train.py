@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import itertools
 import logging
 import platform
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +25,11 @@ from rich.console import Console
 from rich.table import Table
 
 from registry.candidates import LAUNCHED_TAG, TASK_TAG, WEIGHTS_TAG
-from registry.store import upsert
-from serving.package import Package, package, run_onnx, weights_digest
+from registry.store import retried_once
+from serving.package import Package, as_served, package, run_onnx, weights_digest
 from steps import cli, runs
 from steps.fingerprint import fingerprint, log_fingerprint
-from tasks.contract import Config, Split, Task, UserError, get_task
+from tasks.contract import Config, Split, Task, UserError, get_task, one_line
 
 if TYPE_CHECKING:
     from steps.callbacks import Watch
@@ -145,7 +147,7 @@ def measured_on_training(task: Task, packaged: Package, train_split: Split, most
     """
     seen = train_split.subset(min(most, len(train_split)), seed=0)
     outputs = run_onnx(Path(packaged.artifacts["onnx"]), seen.inputs)
-    return measured(task, seen, outputs, "trained")
+    return measured(task, seen, as_served(task, outputs), "trained")
 
 
 def measured(task: Task, split: Split, outputs: np.ndarray, prefix: str) -> dict[str, float]:
@@ -190,7 +192,7 @@ def log_data(task: Task, **splits: Split) -> None:
         dataset = from_numpy(
             split.inputs, targets=split.targets, name=f"{task.name}-{name}", digest=split.digest[:MAX_DATASET_DIGEST]
         )
-        upsert(mlflow.log_input, dataset, context=name)
+        retried_once(mlflow.log_input, dataset, context=name)
         mlflow.log_params({f"data.{name}_digest": split.digest, f"data.{name}_examples": len(split)})
 
 
@@ -249,9 +251,13 @@ def find_interrupted(client: MlflowClient, task: Task, run_id: str) -> Interrupt
     if not (checkpoint := run.data.tags.get(runs.CHECKPOINT_TAG)):
         if before := run.data.tags.get("resumed_from"):  # it had not come further than where it set out from
             return find_interrupted(client, task, before)
-        raise UserError(f"Run {run_id} has no checkpoint: it stopped before its first epoch ended. Train anew.")
+        raise UserError(
+            f"Run {run_id} has no checkpoint: one is kept from a run's first epoch to the last but one, and none by "
+            "the runs of a study. Train anew."
+        )
     done, path = checkpoint.split(":", 1)
-    values = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/{CONFIG_FILE}")
+    with _readable(run):
+        values = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/{CONFIG_FILE}")
     try:
         config = type(task.models[values["model"]])(**values)
     except (KeyError, TypeError) as error:
@@ -259,6 +265,15 @@ def find_interrupted(client: MlflowClient, task: Task, run_id: str) -> Interrupt
     if (before := run.data.tags.get("git.commit")) != (now := runs.commit()):
         logger.warning("The run was started at commit %s, this is %s: the weights may differ.", before, now)
     return Interrupted(run, config, int(done), path)
+
+
+@contextlib.contextmanager
+def _readable(run: Run) -> Iterator[None]:
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        reason = f"The files of run {run.info.run_id} cannot be read: {one_line(error)}"
+        raise UserError(f"{reason.rstrip('.')}. Without them it cannot be resumed; train anew.") from error
 
 
 def _check_same_data(interrupted: Interrupted, train_split: Split, validation: Split) -> None:
@@ -273,7 +288,8 @@ def _restore(client: MlflowClient, task: Task, interrupted: Interrupted) -> Any:
     model = task.build(interrupted.config)  # a task may have layers of its own, which Keras alone would not know
     model.optimizer.build(model.trainable_variables)
     with tempfile.TemporaryDirectory() as folder:
-        path = client.download_artifacts(interrupted.run.info.run_id, interrupted.checkpoint, folder)
+        with _readable(interrupted.run):
+            path = client.download_artifacts(interrupted.run.info.run_id, interrupted.checkpoint, folder)
         try:
             model.load_weights(path)
         except ValueError as error:  # Keras's, of layers and shapes
@@ -288,7 +304,10 @@ def _drop_checkpoint(client: MlflowClient, run: Run) -> None:
     """Removes what a finished run does not need any more; the tag first, it must not name a file that is gone."""
     if runs.CHECKPOINT_TAG in client.get_run(run.info.run_id).data.tags:
         client.delete_tag(run.info.run_id, runs.CHECKPOINT_TAG)
-        get_artifact_repository(run.info.artifact_uri).delete_artifacts("checkpoint")  # type: ignore[no-untyped-call]
+        try:
+            get_artifact_repository(run.info.artifact_uri).delete_artifacts("checkpoint")  # type: ignore[no-untyped-call]
+        except Exception as error:  # whatever the store's driver raises; some cannot
+            logger.warning("The checkpoint of run %s stays where it is: %s", run.info.run_id, one_line(error))
 
 
 def _copy_curves(client: MlflowClient, interrupted: Interrupted) -> None:

@@ -69,10 +69,10 @@ def images(pictures: np.ndarray, captions: Sequence[str], title: str, columns: i
     figure.suptitle(title if len(pictures) else f"{title}: none")
     axes = figure.subplots()  # one for all: laying out one for each image takes most of the time
     axes.axis("off")
+    height = pictures.shape[1] / pictures.shape[2]
     for index, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
-        height = picture.shape[0] / picture.shape[1]
         top, left = (height + 0.2) * (index // columns), 1.1 * (index % columns)
         axes.imshow(picture, cmap="gray", extent=(left, left + 1, top + height, top))
         axes.text(left + 0.5, top - 0.04, caption, fontsize=7, ha="center", va="bottom")
-    axes.set(xlim=(0, 1.1 * columns - 0.1), ylim=(axes.dataLim.y1, -0.2))
+    axes.set(xlim=(0, 1.1 * columns - 0.1), ylim=((height + 0.2) * rows - 0.2, -0.2))
     return figure

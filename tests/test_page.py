@@ -92,6 +92,9 @@ def test_a_photograph_of_a_digit_is_recognised(page: Page) -> None:
     expect(page.locator("#prediction")).to_have_text(str(digit))
     expect(page.locator("#file-name")).to_have_text("digit.jpg")
     expect(page.locator("#thumbnail")).to_be_visible()
+    brightest = "Math.max(...document.getElementById('seen').getContext('2d').getImageData(0, 0, 8, 8).data"
+    brightest += ".filter((_, index) => index % 4 < 3))"
+    assert page.evaluate(brightest) > 200  # what the model sees, full ink as white
     expect(page.locator("#message")).to_be_empty()
 
 

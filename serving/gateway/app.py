@@ -142,6 +142,7 @@ def _for_programs(app: Flask, task: Task, metrics: Metrics) -> None:
             labels=release.presentation.labels,
             shape=release.shape,
             picture=picture.kind if picture else None,
+            white=picture.white if picture else None,
             figures=release.figures,
         )
 

@@ -14,6 +14,7 @@ from tasks.contract import Presentation
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_SECONDS = 1.0
+NO_CHAMPION = "There is no champion yet; promote a model first."
 RETRY_AFTER_SECONDS = 30.0  # a version that could not be loaded
 
 
@@ -49,8 +50,9 @@ class Champion:
         self._load = load
         self._release: Release | None = None
         self._failed: str | None = None
+        self._failure = ""
         self._retry_at = 0.0
-        self.problem = "There is no champion yet; promote a model first."  # while there is no release
+        self.problem = NO_CHAMPION  # while there is no release
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="champion", daemon=True)
 
@@ -73,16 +75,21 @@ class Champion:
         try:
             version = self._look()
         except Exception as error:  # whatever the store's driver raises; the release at hand goes on answering
+            self.problem = "The registry cannot be asked."  # the reason may name hosts and users
             logger.warning("The registry cannot be asked: %s", _first_line(error))
             return
-        if version is None or (self._release and self._release.version == version):
+        if version is None:
+            self.problem = NO_CHAMPION
+            return
+        if self._release and self._release.version == version:
             return
         if version == self._failed and time.monotonic() < self._retry_at:
+            self.problem = self._failure
             return
         try:
             self._release = self._load(version)
         except Exception as error:  # the store again, or the version's own code
-            self.problem = f"Version {version} cannot be loaded: {_first_line(error)}"
+            self.problem = self._failure = f"Version {version} cannot be loaded: {_first_line(error)}"
             if version != self._failed:  # it is tried again, and told once
                 logger.error(self.problem)
             self._failed, self._retry_at = version, time.monotonic() + RETRY_AFTER_SECONDS

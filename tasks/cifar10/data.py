@@ -106,12 +106,5 @@ def _reading(path: Path) -> Iterator[None]:
     """Whatever a damaged archive, picture or list raises becomes one kind of error."""
     try:
         yield
-    except (
-        *UNREADABLE,
-        tarfile.TarError,
-        SyntaxError,
-        OverflowError,
-        TypeError,
-        Image.DecompressionBombError,
-    ) as error:
+    except (*UNREADABLE, *DAMAGED) as error:
         raise SourceError(f"cannot read {path}: {one_line(error) or type(error).__name__}") from error

@@ -53,6 +53,11 @@ def version_of(champion: Champion) -> str | None:
 def test_there_may_be_none_at_first(champion: Champion, alias: Alias) -> None:
     champion.refresh()
     assert champion.release is None
+    assert champion.problem == "There is no champion yet; promote a model first."
+    alias.down = True
+    champion.refresh()
+    assert champion.problem == "The registry cannot be asked."
+    alias.down = False
     alias.version = "1"
     champion.refresh()
     assert version_of(champion) == "1"
@@ -78,6 +83,12 @@ def test_what_cannot_be_loaded_changes_nothing_is_told_once_and_tried_again(
         "Version 2 cannot be loaded: no graph"
     ]
     assert alias.loads == 2  # not again at once: it may be a large download
+    assert champion.problem == "Version 2 cannot be loaded: no graph"
+    alias.version = None
+    champion.refresh()
+    assert champion.problem == "There is no champion yet; promote a model first."
+    alias.version = "2"
+    champion.refresh()
     assert champion.problem == "Version 2 cannot be loaded: no graph"
     alias.broken = set()
     champion._retry_at = 0.0  # half a minute later

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from mlflow import MlflowClient
 
+from registry.ledger import ALIAS
+from steps import build as building
 from steps.build import build
 from tasks.contract import UserError, get_task
 
@@ -16,6 +18,8 @@ TASK = get_task("digits")
     [
         ("champion", "small", "", "Unknown variant: 'small'"),
         ("champion", "slim", "digits:3", "image must be a name without a tag, received 'digits:3'"),
+        ("champion", "slim", "localhost:5000/digits:3", "image must be a name without a tag"),
+        ("champion", "slim", "localhost:5000/digits", "digits has no champion yet"),
         (
             "champion",
             "slim",
@@ -30,3 +34,21 @@ def test_what_cannot_be_built_is_told(
 ) -> None:
     with pytest.raises(UserError, match=message):
         build(TASK, model_uri, variant, image)
+
+
+def test_the_version_that_was_named_is_built(champion_store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A logged model may have several; people register it again by hand."""
+    source = str(champion_store.get_model_version("digits", "1").source)
+    champion_store.create_model_version("digits", source)
+    champion_store.set_registered_model_alias("digits", ALIAS, "2")
+    called: list[list[str]] = []
+    monkeypatch.setattr(building, "_check_docker", lambda: None)
+    monkeypatch.setattr(building, "_call", called.append)
+    assert build(TASK, "champion", "mlflow", "") == "dlc-digits:2"
+    assert build(TASK, "models:/digits/1", "mlflow", "") == "dlc-digits:1"
+    assert build(TASK, source, "mlflow", "") == "dlc-digits:1"
+    assert [command[command.index("--model-uri") + 1] for command in called if "--model-uri" in command] == [
+        "models:/digits/2",
+        "models:/digits/1",
+        "models:/digits/1",
+    ]

@@ -20,6 +20,7 @@ import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from registry.candidates import REUSED_TAG, find
 from steps import cli, runs
@@ -150,6 +151,52 @@ def test_a_changed_library_trains_again_and_says_so(
     assert line.endswith(f"there changed: library keras {found['keras']} → 99.0")
 
 
+def test_a_fingerprint_that_cannot_be_read_stops_nothing(
+    store: MlflowClient,
+    in_process: list[Job],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def gone(uri: str) -> None:
+        raise OSError(f"no such file: {uri}")
+
+    compare(with_study(fast=SHORT), "some", Options(repeats=1))
+    monkeypatch.setattr(mlflow.artifacts, "load_dict", gone)
+    compare(with_study(fast=dataclasses.replace(SHORT, learning_rate=1e-3)), "some", Options(repeats=1))
+    assert len(in_process) == 2
+    assert "there changed: what cannot be told: its fingerprint cannot be read" in capsys.readouterr().out
+
+
+def test_a_run_that_fails_before_it_has_parameters_is_one_that_failed(
+    store: MlflowClient, in_process: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_params = mlflow.log_params
+
+    def locked(params: dict[str, Any]) -> None:
+        if params.get("config.learning_rate") == 1e-4:
+            raise MlflowException("database is locked")
+        log_params(params)
+
+    monkeypatch.setattr(mlflow, "log_params", locked)
+    with pytest.raises(cli.StepError, match=r"1 of 2 runs failed.*slow, seed 1: MlflowException: database is locked"):
+        compare(TASK, "some", Options(repeats=1))
+    assert parent_of(store).data.metrics["val_accuracy"] > 0
+
+
+def test_interrupted_while_it_reuses_it_leaves_nothing_running(
+    store: MlflowClient, in_process: list[Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    train(TASK, SHORT)
+    monkeypatch.setattr(runs, "log_points", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compare(TASK, "some", Options(repeats=1))
+    parent = parent_of(store)
+    assert {run.info.status for run in (parent, *children_of(store, parent))} == {"KILLED"}
+
+
 @pytest.mark.slow
 def test_seconds_are_only_taken_over_where_nothing_ran_beside(store: MlflowClient, in_process: list[Job]) -> None:
     plain = Study("Which?", {"short": SHORT})
@@ -187,6 +234,7 @@ def append(file: Path) -> None:
         ("tasks/training.py", "code tasks/training.py"),
         ("steps/train.py", "code steps/train.py"),
         ("serving/model.py", "code serving/model.py"),
+        ("serving/pictures.py", "code serving/pictures.py"),
     ],
 )
 def test_only_code_that_takes_part_counts(tree: Path, file: str, change: str | None) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import mlflow
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 from steps.runs import NOTE, connect, end_launched_run, experiment_of, step_run
 from tasks.contract import UserError, get_task
@@ -66,6 +67,15 @@ def test_children_are_nested(store: MlflowClient) -> None:
     with step_run(store, TASK, "main", "parent", "") as parent:
         child = opened(store)
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+
+
+def test_an_experiment_that_cannot_be_created_is_told(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise MlflowException("attempt to write a readonly database")
+
+    monkeypatch.setattr(MlflowClient, "create_experiment", refused)
+    with pytest.raises(UserError, match="'digits' cannot be created: attempt to write a readonly database"):
+        experiment_of(store, TASK)
 
 
 def test_a_deleted_experiment_is_the_users_to_restore(store: MlflowClient) -> None:

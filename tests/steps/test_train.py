@@ -19,7 +19,9 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from serving.package import REQUIREMENTS
-from steps.train import Interrupted, _check_same_data, find_interrupted, log_data, train
+from steps import train as training
+from steps.runs import CHECKPOINT_TAG
+from steps.train import Interrupted, _check_same_data, find_interrupted, log_data, measured_on_training, train
 from tasks.contract import Split, SplitName, UserError, get_task
 from tests.conftest import ROOT, Step
 
@@ -200,8 +202,12 @@ def test_what_cannot_be_resumed_is_refused(trained_store: MlflowClient, run: Run
     with pytest.raises(UserError, match="Expected a train run of mnist to resume"):
         find_interrupted(trained_store, get_task("mnist"), run.info.run_id)
     early = trained_store.create_run(run.info.experiment_id, tags={"step": "train", "task": "digits"})
-    with pytest.raises(UserError, match="has no checkpoint: it stopped before its first epoch ended"):
+    with pytest.raises(UserError, match="has no checkpoint: one is kept from a run's first epoch"):
         find_interrupted(trained_store, task, early.info.run_id)
+    tags = {"step": "train", "task": "digits", CHECKPOINT_TAG: "1:checkpoint/1.weights.h5"}
+    bare = trained_store.create_run(run.info.experiment_id, tags=tags)
+    with pytest.raises(UserError, match=f"The files of run {bare.info.run_id} cannot be read: .*it cannot be resumed"):
+        find_interrupted(trained_store, task, bare.info.run_id)
 
 
 def test_a_run_does_not_go_on_with_other_data() -> None:
@@ -211,6 +217,36 @@ def test_a_run_does_not_go_on_with_other_data() -> None:
     started: Any = SimpleNamespace(data=SimpleNamespace(params=params))
     with pytest.raises(UserError, match="The train data changed since the run stopped: 000000000000…, now "):
         _check_same_data(Interrupted(started, task.configure(), 1, "checkpoint"), train_split, validation)
+
+
+def test_pictures_of_the_training_split_are_measured_as_they_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def scores(split: Split, outputs: np.ndarray) -> Any:
+        seen.append((outputs.dtype, outputs.max()))
+
+    task = dataclasses.replace(get_task("style"), scores=scores, metrics=lambda _: {})
+    split = Split(np.zeros((2, 4, 4, 3), np.uint8), np.zeros(2))
+    monkeypatch.setattr(training, "run_onnx", lambda path, inputs: np.full(inputs.shape, 7.4))
+    packaged: Any = SimpleNamespace(artifacts={"onnx": "model.onnx"})
+    measured_on_training(task, packaged, split, most=2)
+    assert seen == [(np.uint8, 7)]
+
+
+def test_a_store_that_cannot_delete_keeps_the_checkpoint(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Repository:
+        def delete_artifacts(self, path: str) -> None:
+            raise NotImplementedError("this store keeps all")
+
+    monkeypatch.setattr(training, "get_artifact_repository", lambda _: Repository())
+    task = get_task("digits")
+    trained = train(task, task.configure("linear", epochs=2))
+    run = store.get_run(trained.run_id)
+    assert run.info.status == "FINISHED"
+    assert CHECKPOINT_TAG not in run.data.tags
+    assert f"The checkpoint of run {trained.run_id} stays where it is: this store keeps all" in caplog.text
 
 
 def test_a_checkpoint_of_another_architecture_is_told(store: MlflowClient) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score, log_loss
@@ -70,3 +72,10 @@ def test_metrics_by_example_do_not_depend_on_batches() -> None:
     whole = classification.cross_entropy(TARGETS, OUTPUTS)
     parts = [classification.cross_entropy(TARGETS[i : i + 2], OUTPUTS[i : i + 2]) for i in (0, 2, 4)]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_the_figures_of_a_model_without_a_mistake_can_be_drawn() -> None:
+    split = Split(np.zeros((5, 8, 8), np.uint8), TARGETS)
+    found = dict(classification.figures(list("abc"), split, np.eye(3)[TARGETS]))
+    found["misclassified.png"].savefig(io.BytesIO())
+    assert found["misclassified.png"].get_suptitle() == "Most wrong: right class, prediction (confidence): none"

@@ -196,7 +196,9 @@ function showSeen(image) {
   const pixels = new ImageData(seen.width, seen.height);
   const channels = image.length / (seen.width * seen.height); // 1 is grey, 3 is red, green, blue
   for (let i = 0; i < seen.width * seen.height; i++) {
-    for (let c = 0; c < 3; c++) pixels.data[4 * i + c] = image[channels * i + (channels === 3 ? c : 0)];
+    for (let c = 0; c < 3; c++) {
+      pixels.data[4 * i + c] = (255 / model.white) * image[channels * i + (channels === 3 ? c : 0)];
+    }
     pixels.data[4 * i + 3] = 255;
   }
   context.putImageData(pixels, 0, 0);
