@@ -53,7 +53,7 @@ def compare(repeats: int, epochs: list[int]) -> dict[str, list[tuple[float, floa
         data = Path(folder) / "cifar10.npz"
         save(TASK, data)
         for seed in range(1, repeats + 1):
-            results["plain"].append(measured(["benchmarks/plain_cifar10.py", str(data), str(seed)]))
+            results["plain"].append(measured(["benchmarks/plain_cifar10.py", str(data)]))
             for count in epochs:
                 side = ["-m", "benchmarks.cifar10_speed", "--alone", str(count), str(seed)]
                 results[f"fast, {count} epochs"].append(measured(side))

@@ -1,6 +1,9 @@
 """The script that most introductions share: a small convolutional network on CIFAR-10 with Keras. Our yardstick.
 
-python benchmarks/plain_cifar10.py <cifar10.npz> <seed>
+python benchmarks/plain_cifar10.py <cifar10.npz>
+
+Without a seed: with one, Keras 3.15 on TensorFlow shows the same batches in the same order in every epoch, which costs
+this network four points of accuracy.
 """
 
 import sys
@@ -13,7 +16,6 @@ with np.load(sys.argv[1]) as data:
     x_train, y_train, x_test, y_test = (data[name] for name in ("x_train", "y_train", "x_test", "y_test"))
 x_train, x_test = x_train / 255.0, x_test / 255.0
 
-keras.utils.set_random_seed(int(sys.argv[2]))
 model = keras.Sequential(
     [
         keras.layers.Input((32, 32, 3)),
