@@ -15,9 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 from mlflow import MlflowClient
 
-from benchmarks.data import save
 from benchmarks.train_speed import timed
 from tasks.contract import get_task
 
@@ -29,10 +29,15 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--jobs", type=int, nargs="+", default=[0], help="runs at once; several numbers are compared")
     arguments = parser.parse_args()
+    train, validation = (get_task("mnist").load(name) for name in ("train", "validation"))
     seconds: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "mnist.npz"
-        save(get_task("mnist"), data)
+        np.savez(
+            data,
+            x_train=np.concatenate([train.inputs, validation.inputs]),
+            y_train=np.concatenate([train.targets, validation.targets]),
+        )
         for number in range(arguments.repeats):
             sides = {"plain": [sys.executable, "benchmarks/plain_study.py", str(data)]}
             for jobs in arguments.jobs:

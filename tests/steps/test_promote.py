@@ -218,7 +218,7 @@ def test_best_does_not_try_what_was_refused_against_this_champion_before(trained
 
 SABOTAGE = {
     "wrong answers": ("return outputs\n", "return outputs[:, ::-1]\n", "its answers differ from the golden ones by"),
-    "takes long": ("raw = ", "time.sleep(0.2)\n        raw = ", r"it takes [2-9]\d\d\.\d ms for one item"),
+    "takes long": ("raw = ", "time.sleep(0.2)\n        raw = ", "it takes 2.* ms for one item"),
     "dies": ("if list in kinds:\n", "if list in kinds:\n            os._exit(1)\n", r"\(ragged\) got no answer"),
     "needs what it does not list": ("import yaml\n", "import tensorflow, yaml\n", "No module named 'tensorflow'"),
 }
