@@ -52,7 +52,13 @@ def test_idx_files_are_read(made_data_dir: Path) -> None:
     assert_made(data.from_data_dir())
 
 
-@pytest.mark.parametrize("damage", [b"", b"\x1f\x8b half", gzip.compress(b"\0\0\x08\x03 too short")])
+# Named, because a name made from the bytes would hold the time that gzip writes into them, and each of
+# several test processes another one.
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"\x1f\x8b half", gzip.compress(b"\0\0\x08\x03 too short")],
+    ids=["empty", "half a gzip file", "too few bytes"],
+)
 def test_a_damaged_idx_file_is_a_source_error(made_data_dir: Path, damage: bytes) -> None:
     path = made_data_dir / "train-images-idx3-ubyte.gz"
     path.write_bytes(damage)
