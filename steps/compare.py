@@ -20,7 +20,7 @@ from steps.workers import Done, Job, at_once, run_all, train_job
 from studies.outcome import Outcome, Repeat
 from studies.report import Report
 from studies.search_report import SearchReport
-from tasks.contract import Search, Study, Task, UserError, get_task, unknown
+from tasks.contract import Search, Study, Task, UserError, check_least, get_task, unknown
 
 ALL = "all"
 SEARCH = "search"
@@ -45,9 +45,8 @@ class Options:
     trials: int = 20
 
     def __post_init__(self) -> None:
-        for name, least in (("repeats", 1), ("jobs", 0), ("trials", 1)):
-            if (value := getattr(self, name)) < least:
-                raise UserError(f"{name} must be at least {least}, received {value}.")
+        check_least(self, 1, "repeats", "trials")
+        check_least(self, 0, "jobs")
 
 
 def compare(task: Task, name: str, options: Options) -> list[Outcome]:

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from serving.pictures import PictureError, opened
 from steps import cli, runs
-from tasks.contract import Sketch, Task, UserError, get_task
+from tasks.contract import Sketch, Task, UserError, check_above_zero, check_least, get_task
 
 PICTURES = 10  # on the way, for people to look at
 LEAST_SIDE, MOST_SIDE = 32, 2048
@@ -44,14 +44,9 @@ class Settings:
     seed: int
 
     def __post_init__(self) -> None:
-        for name in ("steps", "seed"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, received {getattr(self, name)}.")
-        for name in ("content_weight", "style_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise UserError(f"{name} must be a finite number of at least 0, received {getattr(self, name)}.")
-        if not 0 < self.learning_rate < math.inf:
-            raise UserError(f"learning_rate must be a finite number above 0, received {self.learning_rate}.")
+        check_least(self, 1, "steps", "seed")
+        check_least(self, 0, "content_weight", "style_weight")
+        check_above_zero(self, "learning_rate")
 
 
 def stylize(task: Task, content: Path, style: Path, size: int, settings: Settings) -> Sketch:

@@ -39,6 +39,33 @@ def one_line(reason: object) -> str:
     return " ".join(str(reason).split())
 
 
+def check_least(settings: object, least: int, *names: str) -> None:
+    """Refuses attributes of these names that are below `least`, infinite or not a number."""
+    for name in names:
+        value = getattr(settings, name)
+        if not least <= value < math.inf:
+            kind = "a finite number of " if isinstance(value, float) else ""
+            raise UserError(f"{name} must be {kind}at least {least}, received {value}.")
+
+
+def check_above_zero(settings: object, name: str) -> None:
+    """Refuses an attribute that is 0 or below, infinite or not a number."""
+    if not 0 < (value := getattr(settings, name)) < math.inf:
+        raise UserError(f"{name} must be a finite number above 0, received {value}.")
+
+
+def check_share(settings: object, name: str) -> None:
+    """Refuses an attribute that is below 0 or not below 1."""
+    if not 0 <= (value := getattr(settings, name)) < 1:
+        raise UserError(f"{name} must be at least 0 and below 1, received {value}.")
+
+
+def check_between(settings: object, least: int, most: int, name: str) -> None:
+    """Refuses an attribute that is below `least` or above `most`."""
+    if not least <= (value := getattr(settings, name)) <= most:
+        raise UserError(f"{name} must be from {least} to {most}, received {value}.")
+
+
 @dataclass(frozen=True)
 class Split:
     """Examples of one split, in a fixed order.
@@ -104,13 +131,11 @@ class Config:
     train_examples: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 1), ("seed", 1), ("train_examples", 0)):
-            if getattr(self, name) < least:
-                raise UserError(f"{name} must be at least {least}, received {getattr(self, name)}.")
+        check_least(self, 1, "epochs", "batch_size", "seed")
+        check_least(self, 0, "train_examples")
         if self.seed >= 2**32:
             raise UserError(f"seed must be below {2**32}, received {self.seed}.")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise UserError(f"learning_rate must be a finite number above 0, received {self.learning_rate}.")
+        check_above_zero(self, "learning_rate")
 
 
 @dataclass(frozen=True)

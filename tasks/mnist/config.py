@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.contract import Config, UserError, unknown
+from tasks.contract import Config, UserError, check_least, check_share, unknown
 
 OPTIMIZERS = ("adam", "rmsprop", "sgd", "momentum", "muon")
 
@@ -31,12 +31,9 @@ class DenseConfig(Config):
         super().__post_init__()
         if self.optimizer not in OPTIMIZERS:
             raise UserError(unknown("optimizer", self.optimizer, OPTIMIZERS))
-        if not 0 <= self.l2 < float("inf"):
-            raise UserError(f"l2 must be a finite number of at least 0, received {self.l2}.")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"dropout must be at least 0 and below 1, received {self.dropout}.")
-        if self.accumulate < 1:
-            raise UserError(f"accumulate must be at least 1, received {self.accumulate}.")
+        check_least(self, 0, "l2")
+        check_share(self, "dropout")
+        check_least(self, 1, "accumulate")
 
 
 DENSE = DenseConfig(model="dense", epochs=5, batch_size=128, learning_rate=1e-3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.contract import Config, UserError
+from tasks.contract import Config, check_between, check_least
 
 SIDE = 256  # of the photographs, in pixels
 LEAST_CROP = 64
@@ -26,11 +26,8 @@ class FeedForwardConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("width", "blocks"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, received {getattr(self, name)}.")
-        if not LEAST_CROP <= self.crop <= SIDE:
-            raise UserError(f"crop must be from {LEAST_CROP} to {SIDE}, received {self.crop}.")
+        check_least(self, 1, "width", "blocks")
+        check_between(self, LEAST_CROP, SIDE, "crop")
 
 
 FEED_FORWARD = FeedForwardConfig(model="feedforward", epochs=10, batch_size=4, learning_rate=3e-4)
