@@ -1,6 +1,6 @@
 """How much of CIFAR-10 is learnt in how much time, in turn: the plain Keras script against our `fast` model.
 
-    python -m benchmarks.cifar10_speed [--repeats 5] [--epochs 2 3 9]
+    python -m benchmarks.cifar10_speed [--repeats 5] [--epochs 2 7]
 
 Each side in a process of its own. The time is that of the whole fit, with what it compiles, draws and validates.
 """
@@ -79,7 +79,7 @@ def report(results: dict[str, list[tuple[float, float]]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--epochs", type=int, nargs="+", default=[2, 3, 9])
+    parser.add_argument("--epochs", type=int, nargs="+", default=[2, 7])
     parser.add_argument("--alone", type=int, nargs=2, metavar=("EPOCHS", "SEED"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.alone:

@@ -21,18 +21,18 @@ class Augmentation:
     Attributes:
         seed: Of all that is drawn.
         examples: Size of the split.
-        most: The furthest an image is moved along each axis, in pixels. Its reflected edge fills the gap.
+        translation: The furthest an image is moved along each axis, in pixels. Its reflected edge fills the gap.
     """
 
     seed: int
     examples: int
-    most: int = 4
+    translation: int
 
     def __call__(self, images: np.ndarray, rows: np.ndarray, epoch: int) -> np.ndarray:
         """Images (B, height, width, channels), which are the split's `rows` (B,), as they look in that epoch."""
         count, height, width, _ = images.shape
-        tops, lefts = _translations(self.seed, self.examples, self.most, epoch)[:, rows]
-        edge = (self.most, self.most)
+        tops, lefts = _translations(self.seed, self.examples, self.translation, epoch)[:, rows]
+        edge = (self.translation, self.translation)
         padded = np.pad(images, ((0, 0), edge, edge, (0, 0)), mode="reflect")
         windows = np.lib.stride_tricks.sliding_window_view(padded, (height, width), axis=(1, 2))
         result = np.ascontiguousarray(np.moveaxis(windows[np.arange(count), tops, lefts], 1, -1))
@@ -46,6 +46,6 @@ class Augmentation:
 
 
 @lru_cache(maxsize=1)
-def _translations(seed: int, examples: int, most: int, epoch: int) -> np.ndarray:
+def _translations(seed: int, examples: int, translation: int, epoch: int) -> np.ndarray:
     """Where in its padded self each image begins in that epoch, from the top and from the left: (2, examples)."""
-    return np.random.default_rng([seed, epoch, TRANSLATION]).integers(2 * most + 1, size=(2, examples))
+    return np.random.default_rng([seed, epoch, TRANSLATION]).integers(2 * translation + 1, size=(2, examples))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.contract import Config, UserError
+from tasks.contract import Config, check_between, check_least, check_share
 
 
 @dataclass(frozen=True)
@@ -13,17 +13,19 @@ class ImageConfig(Config):
 
     Attributes:
         augment: Whether training images are flipped and translated.
+        translation: The furthest that an image is moved along each axis, in pixels, from 0 to 31.
         weight_decay: Share of itself that every weight loses at a step, over the learning rate, at least 0. It is
             decoupled from the gradient (Loshchilov & Hutter 2019), as Keras does it.
     """
 
     augment: bool = True
+    translation: int = 4
     weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.weight_decay < float("inf"):
-            raise UserError(f"weight_decay must be a finite number of at least 0, received {self.weight_decay}.")
+        check_between(self, 0, 31, "translation")
+        check_least(self, 0, "weight_decay")
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,7 @@ class CnnConfig(ImageConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"dropout must be at least 0 and below 1, received {self.dropout}.")
+        check_share(self, "dropout")
 
 
 @dataclass(frozen=True)
@@ -61,25 +62,25 @@ class ResNetConfig(ImageConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("blocks", "width"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, received {getattr(self, name)}.")
+        check_least(self, 1, "blocks", "width")
 
 
 @dataclass(frozen=True)
 class FastConfig(ImageConfig):
     """Of the network that learns most in little time.
 
+    Its images move less than those of the others, since what varies much is learnt in more epochs.
+
     Attributes:
         width: Filters of its first group, at least 1; the two others have four times as many.
     """
 
+    translation: int = 2
     width: int = 32
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.width < 1:
-            raise UserError(f"width must be at least 1, received {self.width}.")
+        check_least(self, 1, "width")
 
 
 CNN = CnnConfig(model="cnn", epochs=10, batch_size=64, learning_rate=1e-3)

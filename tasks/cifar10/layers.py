@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 EPSILON = 5e-4  # keeps patterns that no patch shows from being blown up
 
@@ -29,6 +30,22 @@ def whitening_filters(images: np.ndarray, size: int = 2) -> np.ndarray:
     values, vectors = np.linalg.eigh(np.cov(rows, rowvar=False, dtype=np.float32))
     filters = vectors / np.sqrt(values + EPSILON)
     return np.concatenate([filters, -filters], axis=1).reshape(size, size, channels, -1)
+
+
+@keras.saving.register_keras_serializable("cifar10")
+class Dirac(keras.initializers.Initializer):
+    """Convolutions that begin by passing their input on: filter i shows channel i.
+
+    What filters there are beyond the channels begins with random values of variance 1 / (3 · inputs of a filter)
+    (Zagoruyko & Komodakis 2017; Jordan 2024, section 3.3).
+    """
+
+    def __call__(self, shape: tuple[int, ...], dtype: str | None = None) -> Any:
+        height, width, channels, filters = shape
+        drawn = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")(shape, dtype)
+        identity = np.zeros(shape)
+        identity[height // 2, width // 2] = np.eye(channels, filters)
+        return ops.where(np.arange(filters) < channels, ops.cast(identity, drawn.dtype), drawn)
 
 
 @keras.saving.register_keras_serializable("cifar10")

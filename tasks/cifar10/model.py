@@ -8,7 +8,7 @@ from keras import layers
 
 from tasks.cifar10.config import CnnConfig, FastConfig, ResNetConfig
 from tasks.cifar10.data import LABELS, TRAIN_SIZE
-from tasks.cifar10.layers import FlipAverage, whitening_filters
+from tasks.cifar10.layers import Dirac, FlipAverage, whitening_filters
 from tasks.contract import Config
 from tasks.training import one_cycle
 
@@ -106,8 +106,8 @@ def residual_block(x: keras.KerasTensor, filters: int, strides: int = 1) -> kera
 def fast(config: FastConfig) -> keras.Model:
     """Whitened patches and three groups of two convolutions, after Jordan 2024 (airbench94, section 3).
 
-    Left out of it: the bias of the whitening and its own rates for biases, Dirac initialisation, label smoothing and
-    Lookahead. SiLU takes the place of GELU, whose Erfc the export to ONNX does not know.
+    Left out of it: the bias of the whitening and its own rates for biases, label smoothing and Lookahead. SiLU takes
+    the place of GELU, whose Erfc the export to ONNX does not know.
     """
     inputs = keras.Input(SHAPE, dtype="uint8")
     x = _standardized()(inputs)
@@ -138,7 +138,7 @@ def _standardized() -> keras.Layer:
 def _group(x: keras.KerasTensor, filters: int) -> keras.KerasTensor:
     """Two convolutions; the first is pooled before it is normalised, which then works on a quarter of the values."""
     for pool in (True, False):
-        x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer=Dirac())(x)
         if pool:
             x = layers.MaxPooling2D()(x)
         x = layers.BatchNormalization(scale=False, momentum=0.6)(x)

@@ -17,7 +17,7 @@ def flipped(seen: np.ndarray) -> np.ndarray:
 
 
 def test_each_image_is_flipped_in_one_of_two_epochs() -> None:
-    augment = Augmentation(seed=1, examples=200, most=0)
+    augment = Augmentation(seed=1, examples=200, translation=0)
     first, second, third = (flipped(augment(IMAGES, ROWS, epoch)) for epoch in range(3))
     assert 70 < first.sum() < 130
     np.testing.assert_array_equal(second, ~first)
@@ -27,7 +27,7 @@ def test_each_image_is_flipped_in_one_of_two_epochs() -> None:
 def test_images_are_translated_by_at_most_that_much_and_reflected_at_the_edge() -> None:
     rows, columns = np.mgrid[:5, :5]
     image = (10 * rows + columns).astype(np.uint8)[None, :, :, None].repeat(400, axis=0)
-    seen = Augmentation(seed=3, examples=400, most=1)(image, np.arange(400), 0)[..., 0]
+    seen = Augmentation(seed=3, examples=400, translation=1)(image, np.arange(400), 0)[..., 0]
     reflected = np.array([1, 0, 1, 2, 3, 4, 3])
     allowed = {}
     for top in range(3):
@@ -45,18 +45,18 @@ def test_images_are_translated_by_at_most_that_much_and_reflected_at_the_edge() 
 
 
 def test_an_image_looks_the_same_in_whatever_batch_it_comes() -> None:
-    augment = Augmentation(seed=1, examples=200)
+    augment = Augmentation(seed=1, examples=200, translation=4)
     whole = augment(IMAGES, ROWS, 2)
     some = np.array([150, 3, 77])
     np.testing.assert_array_equal(augment(IMAGES[some], some, 2), whole[some])
 
 
 def test_the_same_epoch_looks_the_same_another_one_does_not() -> None:
-    augment = Augmentation(seed=1, examples=200)
+    augment = Augmentation(seed=1, examples=200, translation=4)
     before = IMAGES.copy()
     second = augment(IMAGES, ROWS, 2)
     assert second.dtype == np.uint8
-    np.testing.assert_array_equal(second, Augmentation(seed=1, examples=200)(IMAGES, ROWS, 2))
+    np.testing.assert_array_equal(second, Augmentation(seed=1, examples=200, translation=4)(IMAGES, ROWS, 2))
     assert not np.array_equal(second, augment(IMAGES, ROWS, 4))
-    assert not np.array_equal(second, Augmentation(seed=2, examples=200)(IMAGES, ROWS, 2))
+    assert not np.array_equal(second, Augmentation(seed=2, examples=200, translation=4)(IMAGES, ROWS, 2))
     np.testing.assert_array_equal(IMAGES, before)

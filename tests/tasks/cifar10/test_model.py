@@ -10,7 +10,7 @@ import pytest
 
 from tasks.cifar10.config import CNN, FAST, RESNET, ImageConfig
 from tasks.cifar10.figures import figures
-from tasks.cifar10.layers import whitening_filters
+from tasks.cifar10.layers import Dirac, whitening_filters
 from tasks.cifar10.model import backbone, build, residual_block, whiten
 from tasks.cifar10.training import fit
 from tasks.contract import Split, UserError
@@ -97,6 +97,17 @@ def test_whitened_patches_are_uncorrelated_with_variance_one() -> None:
     np.testing.assert_allclose(np.cov(outputs[..., :12].reshape(-1, 12), rowvar=False), np.eye(12), atol=0.02)
 
 
+def test_a_convolution_begins_by_passing_its_channels_on() -> None:
+    x = GENERATOR.normal(size=(2, 5, 5, 3)).astype(np.float32)
+    more = keras.layers.Conv2D(200, 3, padding="same", kernel_initializer=Dirac())
+    np.testing.assert_array_equal(more(x)[..., :3], x)
+    drawn = keras.ops.convert_to_numpy(more.kernel)[..., 3:]  # each filter has 27 inputs
+    assert np.abs(drawn).max() <= 27**-0.5
+    np.testing.assert_allclose(drawn.var(), 1 / (3 * 27), rtol=0.05)
+    fewer = keras.layers.Conv2D(2, 3, padding="same", kernel_initializer=Dirac())
+    np.testing.assert_array_equal(fewer(x), x[..., :2])
+
+
 def test_the_fast_network_is_whitened_before_it_trains() -> None:
     model, other = build(SMALL_FAST), build(SMALL_FAST)
     fit(model, SPLIT, SPLIT, SMALL_FAST)
@@ -145,6 +156,7 @@ def test_the_pictures_of_a_model_are_its_first_filters_and_what_they_find(config
     [
         (CNN, {"dropout": 1.0}, "dropout must be at least 0 and below 1"),
         (CNN, {"weight_decay": -1.0}, "weight_decay must be a finite number of at least 0"),
+        (CNN, {"translation": 32}, "translation must be from 0 to 31"),
         (RESNET, {"blocks": 0}, "blocks must be at least 1"),
         (RESNET, {"width": 0}, "width must be at least 1"),
         (FAST, {"width": -2}, "width must be at least 1"),
