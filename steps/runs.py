@@ -139,6 +139,14 @@ def step_run(
             raise
 
 
+def failure_of(name: str, error: Exception) -> str:
+    """Why what has this name failed, in one line. Of what is no mistake of the user's, the log has the traceback."""
+    if isinstance(error, UserError):
+        return one_line(error)
+    logger.error("%s failed.", name, exc_info=error)
+    return f"{type(error).__name__}: {one_line(error)}"
+
+
 def children(client: MlflowClient, parent: Run, status: str = "") -> list[Run]:
     """The runs below one, all or those of a status."""
     condition = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"

@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, TrialState
 from steps import cli, runs
 from steps.fingerprint import data_digests, equal_run, fingerprint
 from steps.train import Part, train
-from tasks.contract import Config, Search, Task, UserError, get_task, one_line
+from tasks.contract import Config, Search, Task, get_task
 
 logger = logging.getLogger(__name__)
 
@@ -171,17 +171,12 @@ def _run(client: MlflowClient, task: Task, search: Search, study: optuna.Study, 
         _tell(study, trial, f"{metric} {value:.4f}", TrialState.COMPLETE, value)
     except runs.StoppedEarlyError as error:
         _tell(study, trial, f"stopped, {error}", TrialState.PRUNED)
-        return ""
-    except UserError as error:
-        failure = one_line(error)
-    except Exception as error:  # ours, or the server's; the other trials are not to blame
-        logger.exception("%s failed.", name)
-        failure = f"{type(error).__name__}: {one_line(error)}"
-    else:
-        return ""
-    client.set_tag(trial_id, runs.NOTE, failure)
-    _tell(study, trial, f"failed: {failure}", TrialState.FAIL)
-    return failure
+    except Exception as error:  # the other trials are not to blame
+        failure = runs.failure_of(name, error)
+        client.set_tag(trial_id, runs.NOTE, failure)
+        _tell(study, trial, f"failed: {failure}", TrialState.FAIL)
+        return failure
+    return ""
 
 
 def _equal(client: MlflowClient, task: Task, config: Config, study: optuna.Study) -> str | None:

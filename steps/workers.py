@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -22,10 +21,9 @@ import psutil
 from serving.container import entrypoint
 from steps import cli
 from steps.interruption import interruptible
+from steps.runs import failure_of
 from steps.train import Part, train
-from tasks.contract import Config, UserError, get_task, one_line
-
-logger = logging.getLogger(__name__)
+from tasks.contract import Config, get_task
 
 BYTES_EACH = 2.2e9  # of memory, for TensorFlow and a small network with its data
 GRACE_SECONDS = 10
@@ -113,11 +111,8 @@ def train_job(job: Job) -> Done:
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # the study has its own lines
             train(get_task(job.task), job.config, part=job.part)
-    except UserError as error:
-        failure = one_line(error)
-    except Exception as error:  # ours; the other runs of the study are not to blame
-        logger.exception("%s failed.", job.part.variant)
-        failure = f"{type(error).__name__}: {one_line(error)}"
+    except Exception as error:  # the other runs of the study are not to blame
+        failure = failure_of(job.part.variant, error)
     return Done(job, time.perf_counter() - started, failure)
 
 
