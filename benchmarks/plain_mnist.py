@@ -1,6 +1,8 @@
 """The script that most introductions share: a dense network on MNIST with Keras, logged to MLflow. Our yardstick.
 
-python benchmarks/plain_mnist.py <mnist.npz> <seed>
+python benchmarks/plain_mnist.py <mnist.npz>
+
+Without a seed: with one, Keras 3.15 on TensorFlow shows the same batches in the same order in every epoch.
 """
 
 import sys
@@ -15,7 +17,6 @@ x_train, x_test = x_train / 255.0, x_test / 255.0
 
 mlflow.set_experiment("plain-mnist")
 with mlflow.start_run():
-    keras.utils.set_random_seed(int(sys.argv[2]))
     mlflow.log_param("epochs", 5)
     mlflow.log_param("batch_size", 128)
     mlflow.log_param("dropout_rate", 0.2)

@@ -39,8 +39,8 @@ def timed(command: list[str], environment: dict[str, str]) -> tuple[float, str]:
     return time.perf_counter() - started, result.stdout
 
 
-def plain(data: Path, seed: int, environment: dict[str, str]) -> tuple[float, float]:
-    seconds, output = timed([sys.executable, "benchmarks/plain_mnist.py", str(data), str(seed)], environment)
+def plain(data: Path, environment: dict[str, str]) -> tuple[float, float]:
+    seconds, output = timed([sys.executable, "benchmarks/plain_mnist.py", str(data)], environment)
     return seconds, float(output.split()[-1])
 
 
@@ -66,7 +66,7 @@ def main() -> None:
         save(get_task("mnist"), data)
         MlflowClient(environment["MLFLOW_TRACKING_URI"]).search_experiments()  # creates the database
         for seed in range(1, arguments.repeats + 1):
-            results["plain"].append(plain(data, seed, environment))
+            results["plain"].append(plain(data, environment))
             for name, options in OURS.items():
                 results[name].append(ours(options, seed, environment))
             print(
