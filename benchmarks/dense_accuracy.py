@@ -21,7 +21,7 @@ FIRST_SEED = 101  # not those of the speed benchmark
 
 
 def plain(train: Split, validation: Split, test: Split, seed: int) -> float:
-    """What benchmarks/plain_mnist.py does, without MLflow."""
+    """What benchmarks/plain_mnist.py does, without MLflow but with a seed."""
     keras.utils.set_random_seed(seed)
     model = keras.Sequential(
         [
