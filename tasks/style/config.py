@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.contract import Config, check_between, check_least
+from tasks.contract import Config, check_least
 
 SIDE = 256  # of the photographs, in pixels
-LEAST_CROP = 64
 
 
 @dataclass(frozen=True)
@@ -17,17 +16,14 @@ class FeedForwardConfig(Config):
     Attributes:
         width: Filters of the first convolution, at least 1; inside there are four times as many.
         blocks: Residual blocks, at least 1.
-        crop: Side of the squares that are learnt from, in pixels, from 64 to 256. Four are cut out of each photograph.
     """
 
     width: int = 16
     blocks: int = 5
-    crop: int = 128
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_least(self, 1, "width", "blocks")
-        check_between(self, LEAST_CROP, SIDE, "crop")
 
 
-FEED_FORWARD = FeedForwardConfig(model="feedforward", epochs=10, batch_size=4, learning_rate=3e-4)
+FEED_FORWARD = FeedForwardConfig(model="feedforward", epochs=10, batch_size=1, learning_rate=3e-3)

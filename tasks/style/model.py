@@ -12,9 +12,7 @@ from tasks.style.config import FeedForwardConfig
 from tasks.style.objective import Objective
 
 EDGE = 9  # side of the first and the last filters
-# Adam moves each weight by the rate at every step, and a value of the last layer follows from a thousand of them:
-# at the full range its first steps would paint over the photograph.
-SCALE = 4.0
+STEEPNESS = 0.25  # of the last activation: what is not learnt yet is grey, and no pixel is stuck at black or white
 
 
 def build(config: Config) -> keras.Model:
@@ -34,9 +32,9 @@ def build(config: Config) -> keras.Model:
         x = layers.Add()([x, convolution(convolution(x, 4 * config.width), 4 * config.width, activation=None)])
     for filters in (2 * config.width, config.width):
         x = convolution(layers.UpSampling2D()(x), filters)
-    # Zeros, so that the first picture is the photograph: what is in it need not be learnt anew.
-    x = layers.Conv2D(3, EDGE, padding="same", kernel_initializer="zeros")(x)
-    outputs = Painted()([inputs, x])
+    x = layers.Rescaling(STEEPNESS)(layers.Conv2D(3, EDGE, padding="same")(x))
+    x = layers.Rescaling(127.5, offset=127.5)(layers.Activation("tanh")(x))
+    outputs = Trimmed()([x, inputs])
     model = FeedForward(inputs, outputs, name=config.model)
     model.compile(keras.optimizers.Adam(config.learning_rate))
     return model
@@ -53,13 +51,13 @@ def convolution(
 
 
 @keras.saving.register_keras_serializable("style")
-class Painted(keras.layers.Layer):
-    """Photographs (N, H, W, 3) in 0..255, changed by SCALE times values (N, h, w, 3), H ≤ h, W ≤ w."""
+class Trimmed(keras.layers.Layer):
+    """Pictures (N, h, w, 3) as large as photographs (N, H, W, 3), H ≤ h, W ≤ w: without what the strides added."""
 
     def call(self, inputs: Any) -> Any:
-        photographs, changes = inputs
+        pictures, photographs = inputs
         _, height, width, _ = ops.shape(photographs)
-        return ops.clip(ops.cast(photographs, changes.dtype) + SCALE * changes[:, :height, :width], 0, 255)
+        return pictures[:, :height, :width]
 
 
 @keras.saving.register_keras_serializable("style")

@@ -1,4 +1,4 @@
-"""How the style task trains: as every task, on squares cut out of the photographs, judged by a loss network."""
+"""How the style task trains: as every task, judged by a loss network."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from tasks.style.data import painting
 from tasks.style.model import FeedForward
 from tasks.style.objective import Objective
 
-CROPS = 4  # of each photograph
-AT_ONCE = 16  # squares through the loss network
+AT_ONCE = 4  # photographs through the loss network
 
 
 def fit(
@@ -30,30 +29,16 @@ def fit(
 ) -> None:
     """Trains as `tasks.training.fit` does, at a rate that falls from epoch to epoch along a cosine.
 
-    The squares are cut out once: of others in every epoch, the loss network would have to say anew what is in them.
+    What is in a photograph the loss network says once, before the first epoch.
     """
     model.objective = Objective(painting())
 
     def rate(epoch: int) -> float:
         return config.learning_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
 
-    squares = with_content(crops(train.inputs, config.crop, config.seed), model.objective)
-    validated = with_content(validation.inputs, model.objective)
+    train, validation = (with_content(split.inputs, model.objective) for split in (train, validation))
     schedule = keras.callbacks.LearningRateScheduler(rate)
-    training.fit(model, squares, validated, config, [schedule, *callbacks], initial_epoch)
-
-
-def crops(photographs: np.ndarray, side: int, seed: int) -> np.ndarray:
-    """CROPS squares of each photograph (N, height, width, 3) from places that are drawn, every other one flipped left
-    to right: (CROPS · N, side, side, 3)."""
-    generator = np.random.default_rng(seed)
-    windows = np.lib.stride_tricks.sliding_window_view(photographs, (side, side), axis=(1, 2))
-    result = []
-    for number in range(CROPS):
-        tops, lefts = (generator.integers(room, size=len(photographs)) for room in windows.shape[1:3])
-        squares = np.moveaxis(windows[np.arange(len(photographs)), tops, lefts], 1, -1)
-        result.append(squares[:, :, ::-1] if number % 2 else squares)
-    return np.concatenate(result)
+    training.fit(model, train, validation, config, [schedule, *callbacks], initial_epoch)
 
 
 def with_content(photographs: np.ndarray, objective: Objective) -> Split:

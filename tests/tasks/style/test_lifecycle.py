@@ -29,7 +29,7 @@ from tests.containers import Container, check_golden, docker, workers
 TASK = get_task("style")
 # Any picture will do, what is asked here is that it is made.
 EASY = dataclasses.replace(TASK, primary=dataclasses.replace(TASK.primary, floor=1000.0))
-SMALL = {"width": "4", "blocks": "1", "crop": "64", "train_examples": "8"}
+SMALL = {"width": "4", "blocks": "1", "train_examples": "8"}
 pytestmark = pytest.mark.slow
 
 

@@ -14,7 +14,7 @@ from tasks.style.config import FEED_FORWARD
 from tasks.style.objective import Objective
 
 TASK = get_task("style")
-SMALL = dataclasses.replace(FEED_FORWARD, width=4, blocks=1, crop=64, epochs=1, batch_size=2)
+SMALL = dataclasses.replace(FEED_FORWARD, width=4, blocks=1, epochs=1, batch_size=2)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (37, 50), (1, 1), (2, 130)])
@@ -27,22 +27,8 @@ def test_pictures_are_as_large_as_their_photographs(shape: tuple[int, int]) -> N
     assert pictures.max() <= 255
 
 
-def painting_network() -> keras.Model:
-    """With random weights in the last layer too, which at first leaves the photographs as they are."""
-    keras.utils.set_random_seed(1)
-    model = TASK.build(SMALL)
-    last = [layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D)][-1]
-    assert not np.any(last.get_weights()[0])
-    last.set_weights([np.random.default_rng(1).normal(0, 0.5, weights.shape) for weights in last.get_weights()])
-    return model
-
-
-def test_an_untrained_network_leaves_photographs_as_they_are(china: np.ndarray) -> None:
-    np.testing.assert_array_equal(TASK.build(SMALL).predict(china[None], verbose=0)[0], china)
-
-
 def test_one_graph_serves_every_size(tmp_path: Path) -> None:
-    model = painting_network()
+    model = TASK.build(SMALL)
     model.predict(np.zeros((1, 64, 64, 3), np.uint8), verbose=0)
     model.export(tmp_path / "model.onnx", format="onnx", verbose=False)
     for shape in ((64, 64), (48, 80), (33, 61)):
@@ -54,7 +40,7 @@ def test_one_graph_serves_every_size(tmp_path: Path) -> None:
 
 def test_each_picture_is_normalised_by_itself() -> None:
     """What else is in the batch does not matter, whether in training or not."""
-    model = painting_network()
+    model = TASK.build(SMALL)
     photographs = np.random.default_rng(1).integers(0, 256, (3, 32, 32, 3), np.uint8)
     together = model.predict(photographs, verbose=0)
     alone = model.predict(photographs[:1], verbose=0)
@@ -101,31 +87,18 @@ def test_training_lowers_the_loss(china: np.ndarray, flower: np.ndarray, monkeyp
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_squares_are_cut_out_of_every_photograph_and_every_other_is_flipped() -> None:
-    pictures = np.arange(4 * 8 * 8 * 3).reshape(4, 8, 8, 3).astype(np.int32)
-    squares = training.crops(pictures, 5, seed=1)
-    assert squares.shape == (training.CROPS * 4, 5, 5, 3)
-    np.testing.assert_array_equal(training.crops(pictures, 5, seed=1), squares)
-    assert not np.array_equal(training.crops(pictures, 5, seed=2), squares)
-    for place, square in enumerate(squares):
-        windows = np.lib.stride_tricks.sliding_window_view(pictures[place % 4], (5, 5, 3)).reshape(-1, 5, 5, 3)
-        upright = square[:, ::-1] if place // 4 % 2 else square
-        assert any(np.array_equal(upright, window) for window in windows)
-
-
 @pytest.mark.usefixtures("small_network")
-def test_what_is_in_a_square_is_computed_as_the_objective_does(china: np.ndarray, flower: np.ndarray) -> None:
+def test_what_is_in_a_photograph_is_computed_as_the_objective_does(china: np.ndarray, flower: np.ndarray) -> None:
     objective = Objective(flower)
-    squares = training.crops(china[None], 64, seed=1)
-    expected = keras.ops.convert_to_numpy(objective.content(squares))
-    found = training.with_content(squares, objective)
-    np.testing.assert_array_equal(found.inputs, squares)
+    photographs = np.stack([china, china[::-1], china[:, ::-1]])
+    expected = keras.ops.convert_to_numpy(objective.content(photographs))
+    found = training.with_content(photographs, objective)
+    np.testing.assert_array_equal(found.inputs, photographs)
     np.testing.assert_allclose(found.targets, expected, rtol=1e-3, atol=1e-6)
 
 
 def test_impossible_configurations_are_refused() -> None:
     for name, value, message in (
-        ("crop", "300", "crop must be from 64 to 256, received 300"),
         ("width", "0", "width must be at least 1"),
         ("blocks", "0", "blocks must be at least 1"),
     ):
