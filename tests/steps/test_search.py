@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -177,12 +178,7 @@ def test_two_processes_share_a_search_and_one_that_is_killed_leaves_nothing_stuc
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     doomed, survivor = (subprocess.Popen(command, cwd=tmp_path, env=environment) for _ in range(2))
     try:
-        deadline = time.monotonic() + 120
-        while time.monotonic() < deadline:
-            states = Counter(trial.info.status for trial in runs.children(client, study))
-            if states["RUNNING"] == 2 and states["FINISHED"]:
-                break
-            time.sleep(0.05)
+        stop_in_a_trial(doomed, lambda: Counter(trial.info.status for trial in runs.children(client, study)))
         doomed.kill()
         doomed.wait()
         assert survivor.wait(timeout=180) == 0
@@ -199,3 +195,22 @@ def test_two_processes_share_a_search_and_one_that_is_killed_leaves_nothing_stuc
     fingerprints = [run.data.tags[TAG] for run in trained]
     assert len(set(fingerprints)) == len(fingerprints)
     assert "RUNNING" not in [run.info.status for run in trained]
+
+
+def stop_in_a_trial(process: subprocess.Popen[bytes], states: Callable[[], Counter[str]]) -> None:
+    """Stops one of two processes while it has a trial in its hands, once a trial of the search was completed."""
+
+    def both_are_busy() -> bool:
+        found = states()
+        return found["RUNNING"] == 2 and found["FINISHED"] > 0
+
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if both_are_busy():
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(0.5)  # the server does what the process has asked for last
+            if both_are_busy():  # it did not end its trial while its state was read
+                return
+            process.send_signal(signal.SIGCONT)
+        time.sleep(0.05)
+    pytest.fail(f"The two processes never had a trial each: {states()}.")
