@@ -26,4 +26,4 @@ class FeedForwardConfig(Config):
         check_least(self, 1, "width", "blocks")
 
 
-FEED_FORWARD = FeedForwardConfig(model="feedforward", epochs=10, batch_size=1, learning_rate=3e-3)
+FEED_FORWARD = FeedForwardConfig(model="feedforward", epochs=10, batch_size=1, learning_rate=5e-3)

@@ -17,6 +17,9 @@ from tasks.style.model import FeedForward
 from tasks.style.objective import Objective
 
 AT_ONCE = 4  # photographs through the loss network
+# At first style counts for this share, which grows over this part of the steps. A network that learns all of the style
+# at once forgets what is in the photograph, and learns that again only slowly.
+FIRST_STYLE_SHARE, GROWTH = 0.4, 0.6
 
 
 def fit(
@@ -29,9 +32,12 @@ def fit(
 ) -> None:
     """Trains as `tasks.training.fit` does, at a rate that falls from epoch to epoch along a cosine.
 
-    What is in a photograph the loss network says once, before the first epoch.
+    What is in a photograph the loss network says once, before the first epoch. The loss of the training photographs is
+    that with the style's share of the step, the loss of the validation ones is the whole.
     """
     model.objective = Objective(painting())
+    growing = round(GROWTH * config.epochs * -(-len(train) // config.batch_size))
+    model.style_share = keras.optimizers.schedules.PolynomialDecay(FIRST_STYLE_SHARE, growing, 1.0)
 
     def rate(epoch: int) -> float:
         return config.learning_rate * (1 + math.cos(math.pi * epoch / config.epochs)) / 2
