@@ -17,8 +17,8 @@ from tasks.style.model import FeedForward
 from tasks.style.objective import Objective
 
 AT_ONCE = 4  # photographs through the loss network
-# At first style counts for this share, which grows over this part of the steps. A network that learns all of the style
-# at once forgets what is in the photograph, and learns that again only slowly.
+# At first style counts for this share, which grows over this part of the steps. That is meant to keep what is in the
+# photograph from being drowned by a style loss that counts several times as much; its effect was not measured alone.
 FIRST_STYLE_SHARE, GROWTH = 0.4, 0.6
 
 
