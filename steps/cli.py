@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from serving.rehearsal import RehearsalError
 from steps.interruption import interruptible
+from steps.workplace import use_own_folder
 from tasks.contract import Config, Task, UserError, get_task, one_line
 
 # TensorFlow and MLflow greet with a screenful; what a person should see is ours. Set before they are imported.
@@ -108,6 +109,7 @@ def main(target: Parser, run: Callable[[argparse.Namespace], Any], argv: Sequenc
     set_up_logging()
     try:
         with interruptible():
+            use_own_folder()
             run(target.parse_args(argv))
         gc.freeze()  # or Python would walk a million imported objects once more before it ends
     except UserError as error:

@@ -15,8 +15,10 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from registry.candidates import REUSED_TAG, WEIGHTS_TAG
 from steps import cli, runs, search
 from steps.fingerprint import changes_since, data_digests, equal_run, fingerprint
+from steps.heartbeat import PROCESS_TAG, SEARCH_PARAM
 from steps.train import VARIANT_TAG, Part, run_name
 from steps.workers import Done, Job, at_once, run_all, train_job
+from steps.workplace import process_id
 from studies.outcome import Outcome, Repeat
 from studies.report import Report
 from studies.search_report import SearchReport
@@ -109,7 +111,7 @@ def run_search(client: MlflowClient, task: Task, wanted: Search, options: Option
     title = whole.info.run_name
     note = f"Takes part in the {runs.link(whole, title)} of **{task.name}** until it has {options.trials} trials."
     with runs.step_run(client, task, "compare", f"part of {title}", note):
-        mlflow.log_params({"search.run": study_id, "search.trials": options.trials})
+        mlflow.log_params({SEARCH_PARAM: study_id, "search.trials": options.trials})
         processes = options.jobs or at_once(options.trials)
         print(f"\n{title} · run {study_id}\nup to {options.trials} trials, {processes} at once", flush=True)
         worker = search.Worker(task.name, wanted, study_id, options.trials)
@@ -169,6 +171,7 @@ def adopt(client: MlflowClient, same: Run, job: Job) -> None:
     name = run_name(job.config, job.part)
     tags = {"mlflow.parentRunId": job.part.parent, "mlflow.runName": name, "task": job.task, "step": "train"}
     tags |= {VARIANT_TAG: job.part.variant, REUSED_TAG: same.info.run_id, runs.NOTE: note}
+    tags |= {PROCESS_TAG: process_id()}
     child = client.create_run(same.info.experiment_id, start_time=same.info.start_time, tags=tags)
     metrics = [
         Metric(key, point.value, point.timestamp, point.step)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -21,14 +22,15 @@ from mlflow.entities import Experiment, Metric, Run
 from mlflow.exceptions import MlflowException
 
 from registry.candidates import LAUNCHED_TAG
+from steps.heartbeat import DEFAULT_EXPERIMENT, PROCESS_TAG, Watch, end_abandoned, heartbeat
 from steps.interruption import asked_to_stop
+from steps.workplace import process_id
 from tasks.contract import Task, UserError, one_line
 
 logger = logging.getLogger(__name__)
 
 NOTE = "mlflow.note.content"  # what the UI shows as a run's description
 CHECKPOINT_TAG = "checkpoint"  # of a train run: "<epochs done>:<artifact path>"
-DEFAULT_EXPERIMENT = "0"
 MAX_METRICS_A_BATCH = 1_000  # what a tracking server accepts at once
 KIND_TAG = "mlflow.experimentKind"  # of an experiment: whether the UI opens with runs or with traces
 SYSTEM_METRICS_SECONDS = 1  # MLflow samples every 10 s, longer than a short run takes
@@ -111,13 +113,17 @@ def step_run(
     experiment = experiment_of(client, task)
     launched = None if mlflow.active_run() else os.environ.pop("MLFLOW_RUN_ID", None)
     attach = launched if launched and _found(client.get_run, launched).info.experiment_id == experiment else None
-    tags = {"task": task.name, "step": step, NOTE: note} | dict(more_tags or {})
+    outermost = mlflow.active_run() is None
+    look = functools.partial(end_abandoned, client, experiment, Watch())
+    if outermost:
+        look()
+    tags = {"task": task.name, "step": step, NOTE: note, PROCESS_TAG: process_id()} | dict(more_tags or {})
     mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)  # type: ignore[no-untyped-call]
     with mlflow.start_run(
         run_id=attach,
         experiment_id=None if attach else experiment,
         run_name=None if attach else name,
-        nested=mlflow.active_run() is not None,
+        nested=not outermost,
         parent_run_id=parent,
         log_system_metrics=log_system_metrics,
         tags=tags,
@@ -127,7 +133,8 @@ def step_run(
         if launched and not attach:
             _point_to(client, launched, run, task, name)
         try:
-            yield run
+            with heartbeat(client, run.info.run_id, look if outermost else None):
+                yield run
         except (Exception, KeyboardInterrupt) as error:
             interrupted = isinstance(error, KeyboardInterrupt) or asked_to_stop()
             reason = "interrupted" if interrupted else one_line(error)

@@ -11,9 +11,8 @@ import dataclasses
 import hashlib
 import io
 import logging
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,16 +24,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from steps import cli, runs
 from steps.fingerprint import data_digests, equal_run, fingerprint
+from steps.heartbeat import Watch, heartbeat
 from steps.train import Part, train
 from tasks.contract import Config, Search, Task, get_task
 
 logger = logging.getLogger(__name__)
 
-# Tags of a trial.
-HEARTBEAT_TAG = "heartbeat"  # changes while its process is alive
-TRAIN_RUN_TAG = "train_run"
-HEARTBEAT_SECONDS = 5.0
-STALE_SECONDS = 60.0  # by the clock of whoever watches, so that clocks need not agree
+TRAIN_RUN_TAG = "train_run"  # of a trial
+SILENT_SECONDS = 60.0  # a trial that is given up too early costs a trial more, a late one everybody's time
 POLL_SECONDS = 2.0
 STARTUP_TRIALS = 5  # that are drawn at random and run to their end, before anything can be learnt from them
 MOST_FAILURES = 10
@@ -103,20 +100,20 @@ def take_part(worker: Worker) -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     client, task = runs.connect(), get_task(worker.task)
     study = _study(client, worker.study_id)
-    watched: dict[str, tuple[str | None, float]] = {}
+    watch = Watch(SILENT_SECONDS)
     done = 0
     failures: list[str] = []
     while True:
         trials = study.get_trials(deepcopy=False)
         if sum(trial.state in SETTLED for trial in trials) >= worker.trials:
             return done
-        _give_up_the_dead(client, [trial for trial in trials if trial.state == TrialState.RUNNING], watched)
+        _give_up_the_dead(client, [trial for trial in trials if trial.state == TrialState.RUNNING], watch)
         if len(_alive(trials)) >= worker.trials:
             time.sleep(POLL_SECONDS)  # the last ones are in other hands; should those die, there is more to do
             continue
         trial = study.ask()
         try:
-            with _heartbeat(client, str(trial._trial_id)), contextlib.redirect_stdout(io.StringIO()):
+            with heartbeat(client, str(trial._trial_id)), contextlib.redirect_stdout(io.StringIO()):
                 if not _is_wanted(study, trial, worker.trials):
                     study.tell(trial, state=TrialState.FAIL)
                     client.delete_run(str(trial._trial_id))
@@ -246,45 +243,9 @@ def _is_wanted(study: optuna.Study, trial: optuna.Trial, count: int) -> bool:
     return str(trial._trial_id) in [str(one._trial_id) for one in wanted]
 
 
-def _give_up_the_dead(
-    client: MlflowClient, running: list[FrozenTrial], watched: dict[str, tuple[str | None, float]]
-) -> None:
-    """Ends trials whose process has died; others take their place.
-
-    Args:
-        client: Of the tracking store.
-        running: Trials that have not ended.
-        watched: The heartbeat that each was last seen with, and since when; is brought up to date.
-    """
-    now = time.monotonic()
-    for trial in running:
-        run = client.get_run(str(trial._trial_id))
-        beat = run.data.tags.get(HEARTBEAT_TAG)
-        last, since = watched.get(run.info.run_id, (None, now))
-        if beat != last or run.info.run_id not in watched:
-            watched[run.info.run_id] = beat, now
-        elif now - since > STALE_SECONDS:
-            logger.info("%s is given up: its process has died.", run.info.run_name)
-            runs.end_unfinished(client, run)
-            client.set_terminated(run.info.run_id, "FAILED")
-
-
-@contextlib.contextmanager
-def _heartbeat(client: MlflowClient, trial_id: str) -> Iterator[None]:
-    """Tells others that the trial is in good hands."""
-    stopped = threading.Event()
-
-    def beat() -> None:
-        while True:
-            with contextlib.suppress(Exception):  # the store may be out of reach for a while; the next beat may arrive
-                client.set_tag(trial_id, HEARTBEAT_TAG, f"{time.time():.3f}")
-            if stopped.wait(HEARTBEAT_SECONDS):
-                return
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stopped.set()
-        thread.join()
+def _give_up_the_dead(client: MlflowClient, running: list[FrozenTrial], watch: Watch) -> None:
+    """Ends trials whose process has died; others take their place."""
+    for run in watch.dead(client.get_run(str(trial._trial_id)) for trial in running):
+        logger.info("%s is given up: its process has died.", run.info.run_name)
+        runs.end_unfinished(client, run)
+        client.set_terminated(run.info.run_id, "FAILED")

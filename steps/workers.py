@@ -23,6 +23,7 @@ from steps import cli
 from steps.interruption import interruptible
 from steps.runs import failure_of
 from steps.train import Part, train
+from steps.workplace import use_own_folder
 from tasks.contract import Config, get_task
 
 BYTES_EACH = 2.2e9  # of memory, for TensorFlow and a small network with its data
@@ -147,6 +148,7 @@ def _start(threads: int) -> None:
     for name in THREADS:
         os.environ[name] = str(threads)
     cli.set_up_logging()
+    use_own_folder()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one tells the others
     threading.Thread(target=_end_with_parent, daemon=True).start()
     with _nothing_on_stderr():  # TensorFlow greets there before it can be told not to

@@ -37,13 +37,12 @@ QUICK = dataclasses.replace(
     ),
 )
 
-# Takes part in the search whose id is given, with a heart that beats faster.
+# Takes part in the search whose id is given.
 PROCESS = """
 import sys
 from steps import cli, search
 from tasks.contract import get_task
 cli.set_up_logging()
-search.HEARTBEAT_SECONDS, search.STALE_SECONDS = 0.5, 5.0
 search.take_part(search.Worker("digits", get_task("digits").search, sys.argv[1], int(sys.argv[2])))
 """
 
