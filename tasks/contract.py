@@ -320,6 +320,7 @@ class Task:
         model_figures: (model, split) -> pictures of the trained Keras model itself, if there are any.
         primary: The metric that decides.
         presentation: How items come from a person, and predictions go to one.
+        limits: What its models are not made for, in whole sentences for people; it stands on their cards.
         latency_bound_ms: What the 95th percentile of a request with one item may take, over HTTP on the machine that
             promotes. A slower candidate is not promoted.
         fit: Trains a compiled model, see `tasks.training.fit`, the default.
@@ -341,6 +342,7 @@ class Task:
     figures: Callable[[Split, np.ndarray], Figures]
     primary: Primary
     presentation: Presentation
+    limits: str = ""
     latency_bound_ms: float = 100.0
     fit: Callable[..., None] = field(default=lazily("tasks.training:fit"))
     model_figures: Callable[[keras.Model, Split], Figures] | None = None

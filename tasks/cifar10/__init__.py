@@ -22,5 +22,9 @@ TASK = Task(
     # The best models known get 99.5 % (Dosovitskiy et al. 2021, table 2).
     primary=Primary(name="accuracy", floor=0.65, margin=0.005, attainable=0.995),
     presentation=Presentation(kind="labels", labels=LABELS, picture=Picture("photograph")),
+    limits=(
+        "It knows ten things, each in the middle of its photograph; whatever else is shown gets the name of one of "
+        "them. The photographs were found on the web before 2009, and are no fair sample of such things."
+    ),
     studies=STUDIES,
 )

@@ -21,6 +21,10 @@ TASK = Task(
     figures=partial(figures, LABELS),
     primary=Primary(name="accuracy", floor=0.90, margin=0.02, attainable=0.99),
     presentation=Presentation(kind="labels", labels=LABELS, picture=Picture("ink", white=16)),
+    limits=(
+        "It knows single digits, scanned and reduced to 8×8 pixels for a collection of 1998; letters, several digits "
+        "and other scripts get the digit that they resemble most."
+    ),
     studies=STUDIES,
     search=SEARCH,
 )

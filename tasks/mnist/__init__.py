@@ -22,6 +22,10 @@ TASK = Task(
     # People misread about 0.2 % of such digits (Simard, LeCun & Denker 1993).
     primary=Primary(name="accuracy", floor=0.97, margin=0.003, attainable=0.998),
     presentation=Presentation(kind="labels", labels=LABELS, picture=Picture("ink", box=20 / 28)),
+    limits=(
+        "It knows single digits, written by people in the United States around 1990; letters, several digits and other "
+        "scripts get the digit that they resemble most."
+    ),
     studies=STUDIES,
     search=SEARCH,
 )

@@ -15,6 +15,9 @@ TASK = Task(
     figures=lazily("tasks.style.measures:figures"),
     primary=Primary(name="loss", floor=1.0, margin=0.01, attainable=0.3, higher_is_better=False, share=False),
     presentation=Presentation(kind="picture", picture=Picture("photograph")),
+    limits=(
+        "It knows one painting. What it makes of photographs of another kind than it learnt from was not measured."
+    ),
     latency_bound_ms=1000.0,
     baseline=lazily("tasks.style.optimization:baseline"),
     stylize=lazily("tasks.style.optimization:stylize"),
