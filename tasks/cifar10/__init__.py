@@ -11,7 +11,7 @@ from tasks.contract import Picture, Presentation, Primary, Task, lazily
 TASK = Task(
     name="cifar10",
     summary="Recognise which of ten things is in a 32×32 photograph (CIFAR-10, Krizhevsky 2009).",
-    models={"cnn": CNN, "resnet": RESNET, "fast": FAST},
+    models={"fast": FAST, "cnn": CNN, "resnet": RESNET},
     load=load,
     build=lazily("tasks.cifar10.model:build"),
     fit=lazily("tasks.cifar10.training:fit"),

@@ -85,4 +85,4 @@ class FastConfig(ImageConfig):
 
 CNN = CnnConfig(model="cnn", epochs=10, batch_size=64, learning_rate=1e-3)
 RESNET = ResNetConfig(model="resnet", epochs=12, batch_size=128, learning_rate=0.2, weight_decay=5e-4)
-FAST = FastConfig(model="fast", epochs=10, batch_size=256, learning_rate=1.0, weight_decay=3e-3)
+FAST = FastConfig(model="fast", epochs=2, batch_size=256, learning_rate=1.0, weight_decay=3e-3)
