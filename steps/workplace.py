@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from tasks.contract import UserError
 
 
+@functools.cache  # once for a process
 def use_own_folder() -> None:
     """Makes Python's temporary files, those of libraries too, go to a folder that is removed when this process ends.
 
