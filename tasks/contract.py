@@ -12,10 +12,12 @@ import hashlib
 import importlib
 import math
 import pkgutil
+import sys
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -37,6 +39,16 @@ class UserError(Exception):
 def one_line(reason: object) -> str:
     """An error, or whatever else may have several lines, as one."""
     return " ".join(str(reason).split())
+
+
+def how_to_run(entry_point: str, **parameters: str) -> str:
+    """The command line that runs an entry point in the environment of this process, for people to copy."""
+    environment = Path(sys.prefix)
+    manager = "--env-manager local"
+    if environment.name.startswith("mlflow-"):  # `mlflow run` made it, and makes it known by that name
+        manager = "" if (environment / "conda-meta").is_dir() else "--env-manager uv"
+    given = [f"-P {name}={value}" for name, value in parameters.items()]
+    return " ".join(filter(None, ["mlflow run .", f"-e {entry_point}", *given, manager]))
 
 
 def check_least(settings: object, least: int, *names: str) -> None:

@@ -67,7 +67,7 @@ def test_a_version_says_that_it_was_rolled_back(trained_store: MlflowClient) -> 
     version = register(trained_store, TASK, good)
     moves = [Move(1, "rollback", str(version.version), "7", "")]
     describe(trained_store, TASK, good, version, moves)
-    card = trained_store.get_model_version("digits", version.version).description
+    card = str(trained_store.get_model_version("digits", version.version).description)
     assert "It was rolled back, and version 7 serves since then." in card
 
 

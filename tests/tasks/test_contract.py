@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tasks
-from tasks.contract import Config, Split, UserError, get_task, task_names
+from tasks.contract import Config, Split, UserError, get_task, how_to_run, task_names
 
 
 @dataclass(frozen=True)
@@ -122,3 +122,19 @@ def test_a_part_of_a_split_is_judged_as_the_whole() -> None:
 def test_a_split_needs_as_many_targets_as_inputs() -> None:
     with pytest.raises(ValueError, match="Expected as many targets as inputs, received 1 for 2"):
         Split(np.zeros((2, 3)), np.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("environment", "manager"),
+    [
+        ("project/.venv", " --env-manager local"),
+        ("envs/mlflow-0123/conda-meta", ""),
+        (".mlflow/envs/mlflow-0123", " --env-manager uv"),
+    ],
+)
+def test_what_to_run_next_runs_in_the_environment_at_hand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: str, manager: str
+) -> None:
+    (tmp_path / environment).mkdir(parents=True)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / environment.removesuffix("/conda-meta")))
+    assert how_to_run("evaluate", task="digits") == f"mlflow run . -e evaluate -P task=digits{manager}"
