@@ -1,27 +1,19 @@
-"""MLproject, the steps, the README, conda.yaml, requirements.txt and what a logged model needs: held together."""
+"""MLproject, the steps, conda.yaml, requirements.txt, the linters and what a logged model needs: held together."""
 
 from __future__ import annotations
 
 import importlib
 import re
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 
 from serving.package import REQUIREMENTS
+from tests.commands import PROJECT, parameters
+from tests.documents import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
-README = (ROOT / "README.md").read_text()
 STEPS = [name for name in PROJECT["entry_points"] if name != "test"]
-
-
-def parameters(step: str) -> dict[str, Any]:
-    """The default of each, None where it has to be given."""
-    return {name: spec.get("default") for name, spec in PROJECT["entry_points"][step].get("parameters", {}).items()}
 
 
 def pinned() -> dict[str, str]:
@@ -52,19 +44,6 @@ def test_the_command_lines_defaults_are_accepted() -> None:
         assert vars(parser.parse_args(list(given.values()))) == vars(parser.parse_args(required))
 
 
-@pytest.mark.parametrize("step", PROJECT["entry_points"])
-def test_the_readme_lists_every_entry_point_with_its_defaults(step: str) -> None:
-    (row,) = [line for line in README.splitlines() if line.startswith(f"| `{step}` |")]
-    listed = dict(re.findall(r"`(\w+)=([^`]*)`", row.split("|")[3]))
-    defaults = parameters(step).items()
-    assert listed == {name: "<file>" if value is None else str(value) or '""' for name, value in defaults}
-
-
-def test_the_readmes_make_targets_exist() -> None:
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    assert {"run", "test"} <= set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE)) <= targets
-
-
 def test_conda_installs_the_one_list() -> None:
     conda = yaml.safe_load((ROOT / PROJECT["conda_env"]).read_text())
     assert conda["name"] == PROJECT["name"] == "dl-lifecycle"
@@ -86,3 +65,9 @@ def test_a_logged_model_needs_a_subset_of_the_same_versions() -> None:
 
 def test_development_tools_build_on_the_same_list() -> None:
     assert "-r requirements.txt" in (ROOT / "requirements-dev.txt").read_text().splitlines()
+
+
+def test_pre_commit_runs_what_make_lint_runs() -> None:
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    (recipe,) = re.findall(r"^lint:.*\n\t\$\(ACTIVATE\) && (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert [hook["entry"] for hook in repository["hooks"]] == recipe.split(" && ")
