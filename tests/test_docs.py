@@ -15,7 +15,7 @@ import yaml
 from mlflow.utils.search_utils import SearchUtils
 
 from tasks.contract import get_task, task_names
-from tests.commands import PROJECT, WrongCommandError, check, exists, parameters
+from tests.commands import PROJECT, WrongCommandError, check, exists, parameters, written_tasks
 from tests.documents import ROOT, SHELLS, Block, Document, documents, split
 
 DOCUMENTS = documents()
@@ -64,7 +64,7 @@ def test_files_that_are_named_exist(document: Document) -> None:
 def test_names_of_tasks_models_and_studies_are_known(document: Document) -> None:
     tasks = [get_task(name) for name in task_names()]
     known = {
-        "task": {task.name for task in tasks} | {"tumours"},
+        "task": {task.name for task in tasks} | written_tasks(),
         "model": {name for task in tasks for name in task.models},
         "study": {name for task in tasks for name in task.studies} | {"all", "search"},
     }
