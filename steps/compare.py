@@ -24,6 +24,7 @@ from studies.report import Report
 from studies.search_report import SearchReport
 from tasks.contract import Search, Study, Task, UserError, check_least, get_task, unknown
 
+DEFAULT = "default"  # the task's first study
 ALL = "all"
 SEARCH = "search"
 STUDY_TAG = "study"
@@ -52,13 +53,15 @@ class Options:
 
 
 def compare(task: Task, name: str, options: Options) -> list[Outcome]:
-    """Runs a study of the task, all of them, or a search.
+    """Runs a study of the task, its first one by default, all of them, or a search.
 
     Raises:
         UserError: There is no such study.
         cli.StepError: Some runs failed; everything else was done and reported.
     """
     names = [*task.studies, ALL, *([SEARCH] if task.search else [])]
+    if name == DEFAULT:
+        name = first_study(task)
     if name not in names:
         raise UserError(unknown(f"study of {task.name}", name, names))
     client = runs.connect()
@@ -76,6 +79,17 @@ def compare(task: Task, name: str, options: Options) -> list[Outcome]:
         reasons = "; ".join(failure.rstrip(".") for failure in failures)
         raise cli.StepError(f"{len(failures)} of {count} runs failed. {reasons}.")
     return outcomes
+
+
+def first_study(task: Task) -> str:
+    """The study that is run where none is named.
+
+    Raises:
+        UserError: The task has none.
+    """
+    if not task.studies:
+        raise UserError(f"{task.name} has no study. Write one into tasks/{task.name}/studies.py.")
+    return next(iter(task.studies))
 
 
 def run_study(client: MlflowClient, task: Task, name: str, options: Options) -> Outcome:
@@ -259,7 +273,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 def parser() -> cli.Parser:
     result = cli.parser(__doc__)
-    result.add_argument("--study", default="optimizers", help='one of the task\'s studies, "all" or "search"')
+    result.add_argument(
+        "--study", default=DEFAULT, help='one of the task\'s studies, "all" or "search" (default: its first)'
+    )
     result.add_argument("--repeats", type=cli.whole_number, default=3, help="seeds a variant")
     result.add_argument("--force", type=cli.boolean, default="false", help="train also what was trained before")
     result.add_argument("--jobs", type=cli.whole_number, default=0, help="runs at once; 0: what suits the machine")

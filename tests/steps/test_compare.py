@@ -30,7 +30,7 @@ from steps.compare import Options, compare
 from steps.fingerprint import Fingerprint, _code_digests, changes_since, equal_run, fingerprint, log_fingerprint
 from steps.train import train
 from steps.workers import Done, Job
-from tasks.contract import Study, Task, get_task
+from tasks.contract import Study, Task, UserError, get_task
 from tests.conftest import ROOT, Step
 
 DIGITS = get_task("digits")
@@ -79,6 +79,12 @@ def numbers(run: Run) -> dict[str, Any]:
 
 
 @pytest.mark.slow
+def test_without_a_name_the_tasks_first_study_is_run() -> None:
+    assert comparing.first_study(get_task("mnist")) == next(iter(get_task("mnist").studies))
+    with pytest.raises(UserError, match="digits has no study"):
+        comparing.first_study(dataclasses.replace(get_task("digits"), studies={}))
+
+
 def test_a_study_trains_every_variant_with_every_seed_under_one_run(store: MlflowClient, in_process: list[Job]) -> None:
     (outcome,) = compare(TASK, "some", Options(repeats=2))
     parent = parent_of(store)
