@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
+import site
+import socket
 import subprocess
 import sys
 import time
@@ -10,8 +13,9 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+from serving import server
 from serving.fence import VARIABLE, closure, fenced
-from serving.server import Client, ServerError, free_port, scoring_server
+from serving.server import Client, ServerError, TimedOutError, allowed_environment, free_port, running, scoring_server
 from tests.conftest import ROOT
 from tests.serving.conftest import servers
 
@@ -77,3 +81,59 @@ def test_a_model_that_needs_this_project_does_not_start(model: Path, monkeypatch
     (model / "model.py").write_text(code.replace("import yaml\n", "import tasks.contract, yaml\n", 1))
     with pytest.raises(ServerError, match="No module named 'tasks'"), scoring_server(model):
         pass
+
+
+SECRETS = {
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "MLFLOW_TRACKING_URI": "https://user:secret@the-server",
+    "MLFLOW_TRACKING_PASSWORD": "secret",
+    "GITHUB_TOKEN": "secret",
+    "https_proxy": "http://user:secret@the-proxy",
+    "SOMETHING_ELSE": "secret",
+}
+
+
+def test_a_model_s_code_gets_no_secret_of_the_environment_and_no_home(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    code = (
+        "import json, os, pathlib\n"
+        "seen = {'home': os.listdir(pathlib.Path.home()), 'variables': dict(os.environ)}\n"
+        f"pathlib.Path({str(tmp_path / 'seen.json')!r}).write_text(json.dumps(seen))\n"
+        "raise ValueError('seen enough')\n"
+    )
+    (model / "model.py").write_text(code)
+    with pytest.raises(ServerError, match="seen enough"), scoring_server(model):
+        pass
+    seen = json.loads((tmp_path / "seen.json").read_text())
+    assert not SECRETS.keys() & seen["variables"].keys()
+    assert "secret" not in str(seen)
+    assert seen["variables"]["LC_ALL"] == "C.UTF-8"
+    assert seen["home"] == []
+
+
+def test_packages_that_a_user_installed_are_found_without_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site, "getuserbase", lambda: "/home/ada/.local")
+    assert allowed_environment("/empty")["PYTHONUSERBASE"] == "/home/ada/.local"
+
+
+def test_a_server_that_is_not_ready_in_time_is_told_from_one_that_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "START_TIMEOUT_SECONDS", 0.3)
+    with pytest.raises(TimedOutError, match=r"was not ready after 0\.3 s"), running(["sleep", "60"], free_port()):
+        pass
+    monkeypatch.setattr(server, "START_TIMEOUT_SECONDS", 30)
+    with pytest.raises(ServerError, match="ended with exit code 3") as error, running(["sh", "-c", "exit 3"], 1):
+        pass
+    assert not isinstance(error.value, TimedOutError)
+
+
+def test_an_answer_that_does_not_come_in_time_is_told_from_none() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        client = Client(silent.getsockname()[1], timeout=0.1)
+        with pytest.raises(TimedOutError, match=r"no answer to GET /ping within 0\.1 s"):
+            client.get("/ping")
