@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import statistics
+import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mlflow.pyfunc import save_model
 from PIL import Image
 
+from serving.fence import requirements
 from serving.hostile import HostileRequest, hostile_requests
-from serving.server import Client, ServerError, scoring_server
+from serving.server import Client, ServerError, TimedOutError, scoring_server
 
 LATENCY_REQUESTS = 100
+NO_OP = Path(__file__).with_name("no_op.py")
+ROUNDS = 3  # of a comparison with it
+PAUSE_SECONDS = 3.0  # between two rounds: what disturbs the machine may be over by then
+QUIETER = "A quieter machine may decide otherwise"
 
 
 class RehearsalError(Exception):
     """The candidate failed; the message says how."""
+
+
+class TooSlowError(RehearsalError):
+    """The candidate took too long, and whether that is its own fault cannot be told on this machine at this moment."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,8 @@ class Rehearsal:
         hostile: Hostile requests refused.
         p50_ms: Median time of a request with one item, over one connection.
         p95_ms: 95th percentile of the same.
+        no_op_p95_ms: The same of a model that does nothing, in the same seconds; None where the bound was kept without
+            asking what the machine can do at the moment.
     """
 
     ready_seconds: float
@@ -56,6 +71,26 @@ class Rehearsal:
     hostile: int
     p50_ms: float
     p95_ms: float
+    no_op_p95_ms: float | None = None
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Median and 95th percentile of requests with one item, in milliseconds."""
+
+    p50_ms: float
+    p95_ms: float
+
+    @classmethod
+    def of(cls, times: list[float]) -> Latency:
+        return cls(statistics.median(times), statistics.quantiles(times, n=20)[-1])
+
+    def __str__(self) -> str:
+        return f"{self.p95_ms:.1f} ms (95th percentile; median {self.p50_ms:.1f})"
+
+    def beyond(self, other: Latency) -> float:
+        """How many milliseconds more than `other`, where that is most."""
+        return max(self.p50_ms - other.p50_ms, self.p95_ms - other.p95_ms)
 
 
 def rehearse(model_path: Path, latency_bound_ms: float) -> Rehearsal:
@@ -68,7 +103,8 @@ def rehearse(model_path: Path, latency_bound_ms: float) -> Rehearsal:
         latency_bound_ms: What the 95th percentile of a request with one item may take.
 
     Raises:
-        RehearsalError: It did not, or it is too slow.
+        RehearsalError: It did not.
+        TooSlowError: It was not ready or did not answer in time, or the bound was missed.
     """
     golden = read_golden(model_path)
     started = time.monotonic()
@@ -76,18 +112,21 @@ def rehearse(model_path: Path, latency_bound_ms: float) -> Rehearsal:
         with scoring_server(model_path) as port:
             ready = time.monotonic() - started
             parity = replay(port, golden)
-            p50, p95 = latency(port, golden)
-            if p95 > latency_bound_ms:
-                raise RehearsalError(
-                    f"it takes {p95:.1f} ms for one item (95th percentile), at most {latency_bound_ms:g} ms are allowed"
-                )
-            hostile = list(hostile_requests(golden.requests[0]["body"]["inputs"][0]))
-            for request in hostile:
-                refuse(port, request)
-            replay(port, golden)
+            latency, no_op = latency_within(latency_bound_ms, port, model_path, golden)
+            hostile = withstand(port, golden)
+    except TimedOutError as error:
+        raise TooSlowError(f"{error}. {QUIETER}") from error
     except ServerError as error:
         raise RehearsalError(str(error)) from error
-    return Rehearsal(round(ready, 2), parity, len(golden.requests), len(hostile), round(p50, 3), round(p95, 3))
+    return Rehearsal(
+        ready_seconds=round(ready, 2),
+        parity=parity,
+        golden=len(golden.requests),
+        hostile=hostile,
+        p50_ms=round(latency.p50_ms, 3),
+        p95_ms=round(latency.p95_ms, 3),
+        no_op_p95_ms=round(no_op.p95_ms, 3) if no_op else None,
+    )
 
 
 def replay(port: int, golden: Golden) -> float:
@@ -106,22 +145,92 @@ def replay(port: int, golden: Golden) -> float:
     return worst
 
 
-def latency(port: int, golden: Golden) -> tuple[float, float]:
-    """Median and 95th percentile of a request with one item, in milliseconds.
+def latency_within(bound_ms: float, port: int, model_path: Path, golden: Golden) -> tuple[Latency, Latency | None]:
+    """How quickly a server that keeps the bound answers, and a model that does nothing, where that was needed to tell.
+
+    A busy machine makes every request longer. Where the bound is missed, a model that does nothing is therefore served
+    too and asked in turn with this one, and the time that it takes is not counted. Load can only lengthen the rest, so
+    a model that passes is quick enough on a quiet machine as well. One that does not pass may be so all the same: three
+    times the load can triple the time of a model that computes, and hardly touch one that does nothing.
+
+    The medians are compared too: a few long stalls of the machine would hide a model that always waits.
+
+    Raises:
+        TooSlowError: The bound was missed in every round.
+        RehearsalError: A request was not answered with 200.
+    """
+    (times,) = request_times([port], golden)
+    alone = Latency.of(times)
+    if alone.p95_ms <= bound_ms:
+        return alone, None
+    rounds = []
+    with no_op_server(model_path) as no_op_port:
+        for number in range(ROUNDS):
+            time.sleep(PAUSE_SECONDS if number else 0)
+            own, no_op = map(Latency.of, request_times([port, no_op_port], golden))
+            if own.beyond(no_op) <= bound_ms:
+                return own, no_op
+            rounds.append((own, no_op))
+    own, no_op = min(rounds, key=lambda pair: pair[0].beyond(pair[1]))
+    raise TooSlowError(
+        f"it takes {own} for one item, a model that does nothing {no_op}, and at most {bound_ms:g} ms more are allowed "
+        f"(the best of {ROUNDS} rounds). {QUIETER}"
+    )
+
+
+def request_times(ports: Sequence[int], golden: Golden) -> list[list[float]]:
+    """Times of requests with one item, in milliseconds, for each of the servers; they are asked in turn.
 
     Raises:
         RehearsalError: A request was not answered with 200.
     """
-    client = Client(port)
+    clients = [Client(port) for port in ports]
+    times: list[list[float]] = [[] for _ in ports]
     bodies = [json.dumps({"inputs": [item]}).encode() for item in golden.requests[-1]["body"]["inputs"]]
-    times = []
     for index in range(LATENCY_REQUESTS):
-        started = time.perf_counter()
-        status = client.invoke(bodies[index % len(bodies)]).status
-        if status != 200:
-            raise RehearsalError(f"a golden request with one item got HTTP {status}")
-        times.append((time.perf_counter() - started) * 1000)
-    return statistics.median(times), statistics.quantiles(times, n=20)[-1]
+        for client, own in zip(clients, times, strict=True):
+            started = time.perf_counter()
+            status = client.invoke(bodies[index % len(bodies)]).status
+            if status != 200:
+                raise RehearsalError(f"a golden request with one item got HTTP {status}")
+            own.append((time.perf_counter() - started) * 1000)
+    return times
+
+
+@contextlib.contextmanager
+def no_op_server(model_path: Path) -> Iterator[int]:
+    """A scoring server of a model that does nothing, with the packages of the model in `model_path`; gives the port.
+
+    Raises:
+        TooSlowError: It could not be started.
+    """
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "no_op"
+        save_model(folder, python_model=str(NO_OP), pip_requirements=[str(line) for line in requirements(model_path)])
+        try:
+            port = stack.enter_context(scoring_server(folder))
+        except ServerError as error:
+            raise TooSlowError(
+                f"it misses the bound, but a model that does nothing does not even start: {error}. {QUIETER}"
+            ) from error
+        yield port
+
+
+def withstand(port: int, golden: Golden) -> int:
+    """Sends hostile requests, then the golden ones again, and gives the number of hostile ones.
+
+    Raises:
+        RehearsalError: One was not refused, or the golden ones were not answered as before. No answer in time is a
+            failure here: the machine has just been found quick enough.
+    """
+    hostile = list(hostile_requests(golden.requests[0]["body"]["inputs"][0]))
+    for request in hostile:
+        refuse(port, request)
+    try:
+        replay(port, golden)
+    except ServerError as error:
+        raise RehearsalError(f"after hostile requests it gives {error}") from error
+    return len(hostile)
 
 
 def refuse(port: int, request: HostileRequest) -> None:

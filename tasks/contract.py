@@ -334,7 +334,8 @@ class Task:
         presentation: How items come from a person, and predictions go to one.
         limits: What its models are not made for, in whole sentences for people; it stands on their cards.
         latency_bound_ms: What the 95th percentile of a request with one item may take, over HTTP on the machine that
-            promotes. A slower candidate is not promoted.
+            promotes. A slower candidate is not promoted. Where that machine is busy, the time that a model that does
+            nothing takes there is not counted.
         fit: Trains a compiled model, see `tasks.training.fit`, the default.
         studies: Questions about the models, by name.
         search: The space that `study=search` looks through; None where there is none.

@@ -27,6 +27,7 @@ import mlflow
 
 from serving.container import slim_server
 from serving.package import package
+from serving.rehearsal import NO_OP
 from serving.server import free_port, running, scoring_server
 from tasks.contract import get_task
 
@@ -98,7 +99,7 @@ def save_models(folder: Path) -> None:
     packaged = package(TASK, model, validation, folder)
     mlflow.pyfunc.save_model(folder / "ours", **packaged.model)
     mlflow.pyfunc.save_model(
-        folder / "no_op", python_model=str(FOLDER / "no_op.py"), pip_requirements=packaged.model["pip_requirements"]
+        folder / "no_op", python_model=str(NO_OP), pip_requirements=packaged.model["pip_requirements"]
     )
     signature = mlflow.models.infer_signature(validation.inputs[:1], packaged.outputs[:1])
     mlflow.keras.save_model(model, str(folder / "keras"), signature=signature)
@@ -129,7 +130,7 @@ def contenders(folder: Path, bentoml: str) -> Iterator[list[Contender]]:
     with (
         running(serve_flask, flask, "/ready"),
         running(serve_keras, stock, UVICORN_ACCESS_LOG="false"),
-        running(serve_bento, bento, "/livez", **bentoml_environment),
+        running(serve_bento, bento, "/livez", inherited=None, **bentoml_environment),
         scoring_server(folder / "ours", UVICORN_ACCESS_LOG="false") as mlflow_port,
         scoring_server(folder / "no_op", UVICORN_ACCESS_LOG="false") as no_op,
         slim_server(folder / "ours") as slim,

@@ -1,4 +1,4 @@
-"""A model that does nothing but answer: what is left is the time of MLflow's scoring server."""
+"""A model that does nothing but answer: what is left is the time of MLflow's scoring server on this machine, now."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ANSWER = np.random.default_rng(1).dirichlet(np.full(10, 0.3), 64).astype(np.floa
 
 
 class NoOp(PythonModel):
-    """Answers with made-up probabilities, as many rows as there are items."""
+    """Answers with made-up probabilities, as many rows as there are items, at most 64."""
 
     def predict(self, context: Any, model_input: list[list[Any] | str], params: Any = None) -> np.ndarray:
         return ANSWER[: len(model_input)]
