@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import mlflow
 import pandas as pd
@@ -24,11 +26,14 @@ WEIGHTS_TAG = "weights_digest"
 LAUNCHED_TAG = "launched_run"  # `mlflow run` opened it, the step has its own
 REUSED_TAG = "reused_run"  # it stands for an equal one in a study
 # Tags of a registered version.
-REHEARSAL_TAG = "rehearsal"  # what it measured, or FAILED and the reason
+REHEARSAL_TAG = "rehearsal"  # what it measured, or FAILED or UNDECIDED and the reason
 GATE_TAG = "gate"  # the verdict in words
 REFUSED_TAG = "refused_against"  # the champion that it was found worse than
 FAILED = "failed: "
-PREDICTIONS_FILE = "predictions.parquet"  # artifact of the evaluation run, one row an example
+UNDECIDED = "undecided: "
+# Of an evaluation run.
+PREDICTIONS_FILE = "predictions.parquet"  # artifact, one row an example
+PREDICTIONS_DIGEST_PARAM = "predictions_digest"  # its SHA-256
 
 
 class NoSuchModelError(UserError):
@@ -140,19 +145,30 @@ def was_refused(version: ModelVersion, champion: str | None) -> bool:
 def scores(client: MlflowClient, candidate: Candidate) -> tuple[Scores, str] | None:
     """The candidate's scores on the test split, and the digest of that split.
 
-    None where there are none to be had: never evaluated, or the evaluation's run is gone for good.
+    None where there are none to be had: never evaluated, the evaluation's run is gone for good, or its file of
+    predictions is not the one that it logged.
     """
     if candidate.evaluation_run is None:
         return None
     try:
         run = client.get_run(candidate.evaluation_run)
         with tempfile.TemporaryDirectory() as folder:
-            table = pd.read_parquet(client.download_artifacts(candidate.evaluation_run, PREDICTIONS_FILE, folder))
+            file = Path(client.download_artifacts(candidate.evaluation_run, PREDICTIONS_FILE, folder))
+            # Evaluations by earlier code kept no digest.
+            if run.data.params.get(PREDICTIONS_DIGEST_PARAM, digest := file_digest(file)) != digest:
+                return None
+            table = pd.read_parquet(file)
     except (MlflowException, OSError):
         return None
     columns = {str(name): table[name].to_numpy() for name in table.columns if name not in ("score", "slice")}
     result = Scores(table["score"].to_numpy(), table["slice"].to_numpy(dtype=str), columns)
     return result, run.data.params["data.test_digest"]
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def register(client: MlflowClient, task: Task, candidate: Candidate) -> ModelVersion:

@@ -50,6 +50,7 @@ class Move:
         why: The reason, for people.
         figures: The numbers behind it. They and the reason share 6,000 characters, a parameter's size.
         weights: Digest of the weights of `after`, where it is known.
+        files: Digest of the manifest of the files of `after`, as they were when it was decided, where it is known.
         time: When it was decided, ISO 8601 in UTC.
         id: Tells apart two processes that want the same move.
     """
@@ -61,6 +62,7 @@ class Move:
     why: str
     figures: dict[str, float] = field(default_factory=dict)
     weights: str | None = None
+    files: str | None = None
     time: str = field(default_factory=lambda: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -96,7 +98,7 @@ class Ledger:
     def moves(self) -> list[Move]:
         """All moves, oldest first."""
         params = self._run().data.params
-        moves = [Move(**json.loads(text)) for key, text in params.items() if key.startswith("move_")]
+        moves = [_read(text) for key, text in params.items() if key.startswith("move_")]
         return sorted(moves, key=lambda move: move.number)
 
     def champion(self) -> str | None:
@@ -121,7 +123,14 @@ class Ledger:
                 self._note_move_by_hand(moves)
 
     def move(
-        self, moves: list[Move], kind: Kind, after: str, why: str, figures: dict[str, float], weights: str | None = None
+        self,
+        moves: list[Move],
+        kind: Kind,
+        after: str,
+        why: str,
+        figures: dict[str, float],
+        weights: str | None = None,
+        files: str | None = None,
     ) -> Move:
         """Makes the move that follows `moves`.
 
@@ -129,7 +138,7 @@ class Ledger:
             ConflictError: `moves` is out of date.
         """
         before = moves[-1].after if moves else None
-        move = Move(len(moves) + 1, kind, before, after, why, figures, weights)
+        move = Move(len(moves) + 1, kind, before, after, why, figures, weights, files)
         self._append(move)
         self._apply(move)
         return move
@@ -216,6 +225,12 @@ class Ledger:
             "|---|---|---|---|---|---|",
         ]
         self._set_tag("mlflow.note.content", "\n".join(head + rows[-30:]))
+
+
+def _read(text: str) -> Move:
+    """A move as it was written, be it by earlier code or by later code, whose additional fields are left out."""
+    known = {one.name for one in dataclasses.fields(Move)}
+    return Move(**{name: value for name, value in json.loads(text).items() if name in known})
 
 
 def _applied_tag(move: Move) -> str:

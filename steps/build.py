@@ -9,10 +9,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from registry.candidates import find, named_version, version_of
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
+
+from registry.candidates import find, model_id_of, named_version, version_of
 from registry.ledger import ALIAS, champion
 from serving.container import slim_down
+from serving.rehearsal import RehearsalError
 from steps import cli, runs
+from steps.model_files import fetch
 from tasks.contract import Task, UserError, get_task, unknown
 
 VARIANTS = ("slim", "mlflow")
@@ -32,12 +37,36 @@ def build(task: Task, model_uri: str, variant: str, image: str) -> str:
 
     Raises:
         UserError: There is no such version or variant, Docker does not run, or the build failed.
+        StepError: The version's files are not those that were logged.
     """
     if variant not in VARIANTS:
         raise UserError(unknown("variant", variant, VARIANTS))
     if ":" in image.rpartition("/")[2]:  # before a slash it is a registry's port
         raise UserError(f"image must be a name without a tag, received {image!r}; the tag is the model's version.")
     client = runs.connect()
+    version = _named(client, task, model_uri)
+    _check_docker()
+    name = image or f"dlc-{task.name}"
+    tagged = f"{name}:{version.version}"
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as context:
+        try:
+            files = fetch(client, model_id_of(version), folder, version)
+        except RehearsalError as error:
+            raise cli.StepError(f"{tagged} was not built: {error}.") from error
+        model = ["--model-uri", str(files.path), *LOCAL]  # what was checked, not what the store has by now
+        if variant == "slim":
+            labels = ["--label", f"model.name={task.name}", "--label", f"model.version={version.version}"]
+            _call([*MLFLOW, "generate-dockerfile", *model, "--output-directory", context])
+            _call(["docker", "build", *slim_down(Path(context)), *labels, "--tag", tagged, context])
+        else:
+            _call([*MLFLOW, "build-docker", *model, "--name", tagged])
+    _call(["docker", "tag", tagged, f"{name}:latest"])
+    print(f"Built {tagged}. Run it: docker run --rm -p 5001:8080 -p 9464:9464 {tagged}")
+    return tagged
+
+
+def _named(client: MlflowClient, task: Task, model_uri: str) -> ModelVersion:
+    """The registered version that is to be built."""
     if model_uri == "champion" and champion(client, task.name) is None:
         raise UserError(
             f"{task.name} has no champion yet. Promote one first: mlflow run . -e promote -P task={task.name}"
@@ -49,20 +78,7 @@ def build(task: Task, model_uri: str, variant: str, image: str) -> str:
         version = version_of(client, task, candidate.model_id)
     if version is None:
         raise UserError(f"{candidate.uri} is no registered version; promote it first, or name one that is.")
-    _check_docker()
-    name = image or f"dlc-{task.name}"
-    uri = f"models:/{task.name}/{version.version}"
-    labels = ["--label", f"model.name={task.name}", "--label", f"model.version={version.version}"]
-    tagged = f"{name}:{version.version}"
-    if variant == "slim":
-        with tempfile.TemporaryDirectory() as folder:
-            _call([*MLFLOW, "generate-dockerfile", "--model-uri", uri, "--output-directory", folder, *LOCAL])
-            _call(["docker", "build", *slim_down(Path(folder)), *labels, "--tag", tagged, folder])
-    else:
-        _call([*MLFLOW, "build-docker", "--model-uri", uri, "--name", tagged, *LOCAL])
-    _call(["docker", "tag", tagged, f"{name}:latest"])
-    print(f"Built {tagged}. Run it: docker run --rm -p 5001:8080 -p 9464:9464 {tagged}")
-    return tagged
+    return version
 
 
 def _check_docker() -> None:

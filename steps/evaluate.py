@@ -17,9 +17,17 @@ from mlflow.pyfunc import PyFuncModel
 from rich.console import Console
 from rich.table import Table
 
-from registry.candidates import EVALUATION_TAG, PREDICTIONS_FILE, Candidate, find
+from registry.candidates import (
+    EVALUATION_TAG,
+    PREDICTIONS_DIGEST_PARAM,
+    PREDICTIONS_FILE,
+    Candidate,
+    file_digest,
+    find,
+)
 from serving.rehearsal import RehearsalError
 from steps import cli, runs
+from steps.model_files import fetch
 from steps.train import log_data
 from tasks.contract import Scores, Split, Task, UserError, get_task
 
@@ -47,6 +55,7 @@ def evaluate(task: Task, model_uri: str, baseline: bool = False) -> Candidate:
 
     Raises:
         UserError: There is no such model, or no baseline.
+        RehearsalError: Its files are not those that were logged, or it does not load.
     """
     if baseline and task.baseline is None:
         raise UserError(f"{task.name} has no baseline. Expected baseline=false.")
@@ -56,7 +65,7 @@ def evaluate(task: Task, model_uri: str, baseline: bool = False) -> Candidate:
     note = f"Scores `{candidate.uri}`, a model of **{task.name}**, on the test split."
     with runs.step_run(client, task, "evaluate", name, note) as run, tempfile.TemporaryDirectory() as folder:
         mlflow.log_params({"evaluated.model_uri": candidate.uri, "evaluated.run_id": candidate.run_id})
-        model = load(candidate, folder)
+        model = load(fetch(client, candidate.model_id, folder, keep=True).path, candidate.uri)
         test = task.load("test")
         log_data(task, test=test)
         outputs = predict(model, test.inputs)
@@ -76,16 +85,16 @@ def evaluate(task: Task, model_uri: str, baseline: bool = False) -> Candidate:
     return find(client, task, candidate.uri)
 
 
-def load(candidate: Candidate, folder: str) -> PyFuncModel:
-    """The candidate as it is served; its files come to lie in `folder`.
+def load(path: Path, uri: str) -> PyFuncModel:
+    """The model in the folder `path`, which people know by `uri`, as it is served.
 
     Raises:
         RehearsalError: It does not load.
     """
     try:
-        return mlflow.pyfunc.load_model(candidate.uri, dst_path=folder)
+        return mlflow.pyfunc.load_model(str(path))
     except Exception as error:  # its own code runs here
-        raise RehearsalError(f"{candidate.uri} does not load: {error}") from error
+        raise RehearsalError(f"{uri} does not load: {error}") from error
 
 
 def predict(model: PyFuncModel, inputs: np.ndarray) -> np.ndarray:
@@ -163,6 +172,7 @@ def log_predictions(scores: Scores) -> None:
         path = Path(folder) / PREDICTIONS_FILE
         table.to_parquet(path)
         mlflow.log_artifact(str(path))
+        mlflow.log_param(PREDICTIONS_DIGEST_PARAM, file_digest(path))
 
 
 def worst_slices(task: Task, scores: Scores, count: int = 3) -> pd.Series:

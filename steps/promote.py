@@ -7,7 +7,6 @@ import dataclasses
 import json
 import logging
 import tempfile
-from pathlib import Path
 
 import mlflow
 from mlflow import MlflowClient
@@ -18,9 +17,10 @@ from registry import candidates, gate
 from registry.candidates import Candidate
 from registry.gate import Verdict
 from registry.ledger import ALIAS, ConflictError, Ledger, Move, rolled_back
-from serving.rehearsal import Rehearsal, RehearsalError, rehearse
+from serving.rehearsal import Rehearsal, RehearsalError, TooSlowError, rehearse
 from steps import cli, runs
 from steps.evaluate import evaluate
+from steps.model_files import fetch
 from tasks.contract import Scores, Task, UserError, get_task, one_line
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,10 @@ def promote(task: Task, model_uri: str) -> bool:
             if is_champion(candidate, champion):
                 return _tell(task, moves, f"{_label(candidate)} is the champion already; nothing to do.")
             version = candidates.register(client, task, candidate)
-            record_rehearsal(client, task, version)
+            try:
+                files = record_rehearsal(client, task, version)
+            except TooSlowError as error:
+                return _tell(task, moves, f"{_label(candidate)} was not promoted: {error}.")
             verdict = judge(client, task, candidate, champion)
             candidates.annotate(client, version, candidates.GATE_TAG, verdict.reason)
             mlflow.log_metrics({f"gate_{key}": value for key, value in verdict.figures.items()})
@@ -61,7 +64,7 @@ def promote(task: Task, model_uri: str) -> bool:
                 return _tell(task, moves, f"{_label(candidate)} was not promoted. {verdict.reason}")
             try:
                 move = ledger.move(
-                    moves, "promotion", str(version.version), verdict.reason, verdict.figures, candidate.weights
+                    moves, "promotion", str(version.version), verdict.reason, verdict.figures, candidate.weights, files
                 )
             except ConflictError:
                 logger.info("Another process moved the champion meanwhile; deciding anew.")
@@ -128,16 +131,18 @@ def is_champion(candidate: Candidate, champion: Candidate | None) -> bool:
     return candidate.model_id == champion.model_id or same_weights
 
 
-def record_rehearsal(client: MlflowClient, task: Task, version: ModelVersion) -> None:
-    """Rehearses a version and records on it how that went.
+def record_rehearsal(client: MlflowClient, task: Task, version: ModelVersion) -> str:
+    """Rehearses a version, records on it how that went, and gives the digest of its files.
 
     Raises:
         RehearsalError: It failed; the reason is on the version.
+        TooSlowError: The same, but `best` takes the version again.
     """
     try:
-        rehearsal = rehearsed(version, task.latency_bound_ms)
+        rehearsal, files = rehearsed(client, version, task.latency_bound_ms)
     except RehearsalError as error:
-        candidates.annotate(client, version, candidates.REHEARSAL_TAG, f"{candidates.FAILED}{error}")
+        outcome = candidates.UNDECIDED if isinstance(error, TooSlowError) else candidates.FAILED
+        candidates.annotate(client, version, candidates.REHEARSAL_TAG, f"{outcome}{error}")
         raise
     candidates.annotate(client, version, candidates.REHEARSAL_TAG, json.dumps(dataclasses.asdict(rehearsal)))
     logger.info(
@@ -147,23 +152,19 @@ def record_rehearsal(client: MlflowClient, task: Task, version: ModelVersion) ->
         rehearsal.hostile,
         rehearsal.p50_ms,
     )
+    return files
 
 
-def rehearsed(version: ModelVersion, latency_bound_ms: float) -> Rehearsal:
-    """What the rehearsal of a version's files measured.
+def rehearsed(client: MlflowClient, version: ModelVersion, latency_bound_ms: float) -> tuple[Rehearsal, str]:
+    """What the rehearsal of a version measured, and the digest of the files that were rehearsed.
 
     Raises:
-        RehearsalError: It failed, or there are no such files.
+        RehearsalError: It failed, or the files are not those that were logged.
+        UserError: The store does not give the files at the moment.
     """
     with tempfile.TemporaryDirectory() as folder:
-        return rehearse(_files(version, folder), latency_bound_ms)
-
-
-def _files(version: ModelVersion, folder: str) -> Path:
-    try:
-        return Path(mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}", dst_path=folder))
-    except (MlflowException, OSError) as error:
-        raise RehearsalError(f"its files cannot be read: {error}") from error
+        files = fetch(client, candidates.model_id_of(version), folder, version, keep=True)
+        return rehearse(files.path, latency_bound_ms), files.digest
 
 
 def judge(client: MlflowClient, task: Task, candidate: Candidate, champion: Candidate | None) -> Verdict:
@@ -192,7 +193,7 @@ def scores_of(client: MlflowClient, task: Task, candidate: Candidate) -> tuple[S
     """The kept scores of a model and the digest of its test data; evaluated anew where they are gone."""
     kept = candidates.scores(client, candidate)
     if kept is None:
-        logger.info("The evaluation of %s is gone; it is evaluated anew.", candidate.uri)
+        logger.info("The evaluation of %s is gone, or its file was changed; it is evaluated anew.", candidate.uri)
         kept = candidates.scores(client, evaluate(task, candidate.uri))
         assert kept is not None
     return kept

@@ -34,11 +34,11 @@ def rollback(task: Task) -> str:
             champion_of(client, task, moves)  # tells when its run is gone
         before = moves[-1].after if moves else None
         for version in earlier_champions(moves):
-            if not _serves(client, task, version):
+            if (files := _files_that_serve(client, task, version)) is None:
                 continue
             why = f"Rolled back from version {before}."
             try:
-                ledger.move(moves, "rollback", version, why, {})
+                ledger.move(moves, "rollback", version, why, {}, files=files)
             except ConflictError as error:
                 raise UserError(
                     "Another process moved the champion meanwhile. Look, and roll back again if need be."
@@ -50,17 +50,17 @@ def rollback(task: Task) -> str:
         raise UserError(f"{task.name} has no earlier champion to roll back to.")
 
 
-def _serves(client: MlflowClient, task: Task, version: str) -> bool:
-    """Whether an earlier champion is still there and answers as it should; says so where it does not.
+def _files_that_serve(client: MlflowClient, task: Task, version: str) -> str | None:
+    """The digest of an earlier champion's files where it is still there and answers as it should; says so where not.
 
     How fast it is it has shown before, and a machine in trouble is slow. That it failed now is not kept either.
     """
     try:
-        rehearsed(client.get_model_version(task.name, version), latency_bound_ms=math.inf)
-    except (MlflowException, RehearsalError) as error:
+        _, files = rehearsed(client, client.get_model_version(task.name, version), latency_bound_ms=math.inf)
+    except (MlflowException, RehearsalError, UserError) as error:
         logger.warning("Version %s is passed over: %s", version, str(error).splitlines()[0])
-        return False
-    return True
+        return None
+    return files
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -21,6 +21,7 @@ from registry.ledger import champion as champion_version
 from serving.gateway.app import MOST_BYTES, create_app
 from serving.gateway.champion import Champion, Release
 from steps import cli, runs
+from steps.model_files import fetch
 from tasks.contract import Picture, Presentation, Task, UserError, get_task, one_line
 
 logger = logging.getLogger(__name__)
@@ -86,22 +87,28 @@ def _listening(app: Flask, host: str, port: int) -> waitress.server.BaseWSGIServ
 
 
 def release(client: MlflowClient, task: Task, version: str) -> Release:
-    """Loads a registered version."""
+    """Loads a registered version.
+
+    Raises:
+        RehearsalError: Its files are not those that were logged.
+        UserError: It was not made by `train`, or the store does not give its files at the moment.
+    """
     uri = f"models:/{task.name}/{version}"
+    candidate = find(client, task, uri)
     with tempfile.TemporaryDirectory() as folder:  # all that answering needs is in memory then
-        model = mlflow.pyfunc.load_model(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+        files = fetch(client, candidate.model_id, folder, client.get_model_version(task.name, version))
+        model = mlflow.pyfunc.load_model(str(files.path))
     metadata = model.metadata.metadata or {}
     if "item_shape" not in metadata:
         raise UserError(f"{uri} was logged by something else than this train; train again and promote that")
     presentation = dict(metadata["presentation"])
     if picture := presentation.pop("picture", None):
         presentation["picture"] = Picture(**picture)
-    metrics = find(client, task, uri).metrics
     return Release(
         version=version,
         shape=tuple(metadata["item_shape"]),
         presentation=Presentation(**presentation),
-        figures={name: value for name, value in sorted(metrics.items()) if _is_figure(name)},
+        figures={name: value for name, value in sorted(candidate.metrics.items()) if _is_figure(name)},
         predict=model.predict,
     )
 

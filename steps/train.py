@@ -29,6 +29,7 @@ from registry.store import retried_once
 from serving.package import Package, as_served, package, run_onnx, weights_digest
 from steps import cli, runs
 from steps.fingerprint import fingerprint, log_fingerprint
+from steps.model_files import keep_manifest
 from tasks.contract import Config, Split, Task, UserError, get_task, one_line
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def train(
             packaged = package(task, model, validation, Path(folder))
             metrics = measured(task, validation, packaged.outputs, "val")
             metrics |= measured_on_training(task, packaged, train_split, len(validation))
-            trained = log_model(run, task, config, packaged, weights_digest(model), metrics)
+            trained = log_model(client, run, task, config, packaged, weights_digest(model), metrics)
         log_figures(client, run, task, model, validation, packaged)
         for checkpointed in [run] + ([interrupted.run] if interrupted else []):
             _drop_checkpoint(client, checkpointed)
@@ -197,6 +198,7 @@ def log_data(task: Task, **splits: Split) -> None:
 
 
 def log_model(
+    client: MlflowClient,
     run: Run,
     task: Task,
     config: Config,
@@ -204,13 +206,14 @@ def log_model(
     digest: str,
     metrics: dict[str, float],
 ) -> Trained:
-    """Logs the pyfunc model with its validation metrics."""
+    """Logs the pyfunc model with its validation metrics and the manifest of its files."""
     info = mlflow.pyfunc.log_model(
         name=config.model,
         **packaged.model | {"metadata": packaged.metadata | {"weights_digest": digest}},
         params=dataclasses.asdict(config),
         tags={TASK_TAG: task.name, WEIGHTS_TAG: digest},
     )
+    keep_manifest(client, info.model_id)
     mlflow.log_metrics(metrics | {"onnx_max_abs_diff": packaged.parity}, step=config.epochs, model_id=info.model_id)
     mlflow.set_tag(WEIGHTS_TAG, digest)
     return Trained(run.info.run_id, f"models:/{info.model_id}")

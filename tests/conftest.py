@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -20,8 +21,9 @@ import mlflow
 import pytest
 import requests
 from mlflow import MlflowClient
+from mlflow.utils.file_utils import local_file_uri_to_path
 
-from registry.candidates import models_of
+from registry.candidates import Candidate, models_of
 from serving.rehearsal import Rehearsal
 from serving.server import free_port, running
 from steps import promote as promotion
@@ -181,6 +183,28 @@ def use_store(patch: pytest.MonkeyPatch, database: Path) -> MlflowClient:
     patch.setenv("MLFLOW_TRACKING_URI", uri)
     mlflow.set_tracking_uri(uri)
     return MlflowClient()
+
+
+def own_files(client: MlflowClient, candidate: Candidate, folder: Path, of_evaluation: bool = False) -> Path:
+    """A copy of a model's files, or of its evaluation's, to be changed by the test: the stores here share theirs.
+
+    The store that MLflow is set to has them below `folder` from now on.
+    """
+    if of_evaluation:
+        before = client.get_run(str(candidate.evaluation_run)).info.artifact_uri
+    else:
+        before = client.get_logged_model(candidate.model_id).artifact_location
+    source = local_file_uri_to_path(before)  # type: ignore[no-untyped-call]
+    copy = Path(shutil.copytree(source, folder / "own"))
+    with contextlib.closing(sqlite3.connect(mlflow.get_tracking_uri().removeprefix("sqlite:///"))) as database:
+        for table, column in (
+            ("runs", "artifact_uri"),
+            ("logged_models", "artifact_location"),
+            ("model_versions", "storage_location"),
+        ):
+            database.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (copy.as_uri(), before))
+        database.commit()
+    return copy
 
 
 class Gateway:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -13,10 +15,11 @@ import yaml
 from packaging.utils import canonicalize_name
 
 from serving.fence import installed, requirements
-from serving.server import free_port, running
+from serving.manifest import manifest_of
+from serving.server import allowed_environment, free_port, running
 
 FOLDER = Path(__file__).parent
-FILES = ("Dockerfile", "entrypoint.py", "server.py", "warmup.py")
+FILES = ("Dockerfile", "entrypoint.py", "server.py", "warmup.py", "../manifest.py")
 ADDED = "orjson"  # what server.py needs besides
 
 
@@ -33,7 +36,8 @@ def slim_down(context: Path) -> list[str]:
         Arguments of `docker build`.
     """
     for name in FILES:
-        shutil.copy(FOLDER / name, context / name)
+        shutil.copy(FOLDER / name, context)
+    (context / "manifest.json").write_text(json.dumps(manifest_of(context / "model_dir"), indent=2))
     # The model has pins of its own, and mlflow-skinny has mlflow's.
     pinned = {canonicalize_name(requirement.name) for requirement in requirements(context / "model_dir")}
     free = (installed(context / "model_dir") | {ADDED}) - pinned - {"mlflow-skinny", "mlflow-tracing"}
@@ -58,5 +62,9 @@ def slim_server(model_path: Path, workers: int = 1, **environment: str) -> Itera
         "UVICORN_PORT": str(port),
         "UVICORN_ACCESS_LOG": "false",
     }
-    with running([sys.executable, str(FOLDER / "entrypoint.py")], port, **variables, **environment):
+    command = [sys.executable, str(FOLDER / "entrypoint.py")]
+    with (
+        tempfile.TemporaryDirectory() as home,
+        running(command, port, inherited=allowed_environment(home), **variables, **environment),
+    ):
         yield port

@@ -3,6 +3,7 @@
 `--check` asks the running server whether it is ready instead. uvicorn reads its own options from `UVICORN_*`.
 """
 
+import json
 import math
 import os
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
 PEAK = Path(__file__).with_name("peak_bytes")  # what a worker of this model was seen to take when the image was made
+MANIFEST = Path(__file__).with_name("manifest.json")  # the model's files as they were when the image was made
+MODEL_PATH = "__pyfunc_model_path__"  # how MLflow tells its scoring server what to load
 SPARE_BYTES = 96 * 2**20  # for requests at once, and for larger ones
 
 
@@ -19,9 +22,21 @@ def main() -> None:
         connection = HTTPConnection("127.0.0.1", int(os.environ["UVICORN_PORT"]), timeout=2)
         connection.request("GET", "/ping")
         sys.exit(connection.getresponse().status != 200)
+    check_model()
     # Replaces this process, so that uvicorn gets the container's signals.
     command = ["uvicorn", "server:app", "--app-dir", str(Path(__file__).parent), "--workers", str(workers())]
     os.execvp(command[0], command)
+
+
+def check_model() -> None:
+    """Ends the start where the model's files are not those that the image was made with."""
+    if not MANIFEST.exists():  # this is no image
+        return
+    from serving.manifest import difference, manifest_of  # --check, every few seconds, does without them
+
+    folder = Path(os.environ[MODEL_PATH])
+    if problem := difference(manifest_of(folder), json.loads(MANIFEST.read_text())):
+        sys.exit(f"error: {folder} is not what the image was made with: {problem}. Restore the file, or build anew.")
 
 
 def workers() -> int:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -67,6 +68,15 @@ def test_the_history_can_be_read_on_the_runs_page(ledger: Ledger, store: MlflowC
     note = store.get_run(ledger.run_id).data.tags["mlflow.note.content"]
     assert "| 1 | " in note
     assert "| promotion | — | 1 | better |" in note
+
+
+def test_moves_by_earlier_and_by_later_code_are_read(ledger: Ledger, store: MlflowClient) -> None:
+    move = {"number": 1, "kind": "promotion", "before": None, "after": "1", "why": "better", "time": "2026", "id": "a"}
+    store.log_param(ledger.run_id, "move_0001", json.dumps(move))
+    later = move | {"number": 2, "before": "1", "after": "2", "files": "abc", "weather": "fine"}
+    store.log_param(ledger.run_id, "move_0002", json.dumps(later))
+    assert [(one.after, one.files) for one in ledger.settle()] == [("1", None), ("2", "abc")]
+    assert ledger.champion() == "2"
 
 
 def test_a_move_from_a_stale_view_is_a_conflict_and_changes_nothing(ledger: Ledger) -> None:

@@ -1,13 +1,18 @@
-"""How many workers a container has, by its control group's files as Linux has them."""
+"""What a container does as it starts: it checks its model, and decides how many workers it has, by its control group's
+files as Linux has them."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from serving.container import entrypoint
+from serving.container import entrypoint, slim_down
 
 MIB = 2**20
 
@@ -53,3 +58,45 @@ def test_a_number_that_is_set_decides(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_MODELS_WORKERS", "many")
     with pytest.raises(SystemExit, match="MLFLOW_MODELS_WORKERS must be a whole number of at least 1, received 'many'"):
         entrypoint.workers()
+
+
+@pytest.fixture
+def image(model: Path, tmp_path: Path) -> Path:
+    """What stands below /opt in the image of a model, by the lines of the Dockerfile."""
+    context, root = tmp_path / "context", tmp_path / "image"
+    shutil.copytree(model, context / "model_dir")
+    slim_down(context)
+    for sources, target in re.findall(r"^COPY (.+) /opt/(\S*)$", (context / "Dockerfile").read_text(), re.MULTILINE):
+        if sources == "model_dir":
+            shutil.copytree(context / sources, root / target)
+            continue
+        (root / target).mkdir(parents=True, exist_ok=True)
+        for source in sources.split():
+            shutil.copy(context / source, root / target)
+    return root
+
+
+def started(image: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The entry point as the image runs it, with a uvicorn that only says that it was started."""
+    (folder / "uvicorn").write_text("#!/bin/sh\necho started")
+    (folder / "uvicorn").chmod(0o755)
+    environment = {"PATH": f"{folder}:/usr/bin:/bin", "__pyfunc_model_path__": str(image / "ml" / "model")}
+    return subprocess.run(
+        [sys.executable, str(image / "entrypoint.py")],
+        env=environment | {"MLFLOW_MODELS_WORKERS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_container_serves_the_model_that_it_was_made_with_and_no_other(image: Path, tmp_path: Path) -> None:
+    assert started(image, tmp_path).stdout == "started\n"
+    (image / "ml" / "model" / "artifacts" / "model.onnx").write_bytes(b"another graph")
+    result = started(image, tmp_path)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert re.fullmatch(
+        r"error: \S+/ml/model is not what the image was made with: artifacts/model\.onnx has changed "
+        r"\(SHA-256 [0-9a-f]{12}…, expected [0-9a-f]{12}…\)\. Restore the file, or build anew\.\n",
+        result.stderr,
+    )

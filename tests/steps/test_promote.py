@@ -19,10 +19,12 @@ from registry import candidates
 from registry import ledger as ledger_module
 from registry.candidates import Candidate, models_of
 from registry.ledger import ALIAS, Ledger
-from serving.rehearsal import Rehearsal, RehearsalError
+from serving import rehearsal as rehearsal_module
+from serving.rehearsal import Rehearsal, RehearsalError, TooSlowError
 from steps import promote as promotion
 from steps.evaluate import evaluate
 from steps.main import lifecycle
+from steps.model_files import ModelFiles
 from steps.promote import promote
 from steps.rollback import rollback
 from steps.train import train
@@ -218,7 +220,6 @@ def test_best_does_not_try_what_was_refused_against_this_champion_before(trained
 
 SABOTAGE = {
     "wrong answers": ("return outputs\n", "return outputs[:, ::-1]\n", "its answers differ from the golden ones by"),
-    "takes long": ("raw = ", "time.sleep(0.2)\n        raw = ", "it takes 2.* ms for one item"),
     "dies": ("if list in kinds:\n", "if list in kinds:\n            os._exit(1)\n", r"\(ragged\) got no answer"),
     "needs what it does not list": ("import yaml\n", "import tensorflow, yaml\n", "No module named 'tensorflow'"),
 }
@@ -235,17 +236,56 @@ def test_a_model_that_fails_its_rehearsal_is_refused_and_the_version_says_why(
     sabotage: tuple[str, str, str], trained_store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, after, reason = sabotage
-    _, better, _ = trained(trained_store)
-    folder = Path(mlflow.artifacts.download_artifacts(better.uri, dst_path=str(tmp_path / "model")))
-    code = (folder / "model.py").read_text()
-    assert before in code
-    (folder / "model.py").write_text(code.replace(before, after, 1))
-    monkeypatch.setattr(promotion, "_files", lambda *_: folder)
+    better = sabotaged(trained_store, tmp_path, monkeypatch, before, after)
     with pytest.raises(RehearsalError, match=reason):
         promote(TASK, better.uri)
     assert "champion" not in trained_store.get_registered_model("digits").aliases
     said = trained_store.get_model_version("digits", "1").tags["rehearsal"]
     assert re.search(f"^failed: .*{reason}", said)
+
+
+def sabotaged(
+    client: MlflowClient, folder: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str
+) -> Candidate:
+    """The better model, which is promoted with other code."""
+    _, better, _ = trained(client)
+    path = Path(mlflow.artifacts.download_artifacts(better.uri, dst_path=str(folder / "model")))
+    code = (path / "model.py").read_text()
+    assert before in code
+    (path / "model.py").write_text(code.replace(before, after, 1))
+    monkeypatch.setattr(promotion, "fetch", lambda *_, **__: ModelFiles(path, "made up"))
+    return better
+
+
+@pytest.mark.slow
+def test_a_model_that_takes_long_is_not_promoted_and_not_taken_for_broken(
+    trained_store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rehearsal_module, "LATENCY_REQUESTS", 20)
+    monkeypatch.setattr(rehearsal_module, "PAUSE_SECONDS", 0.0)
+    better = sabotaged(trained_store, tmp_path, monkeypatch, "raw = ", "time.sleep(0.2)\n        raw = ")
+    assert not promote(dataclasses.replace(TASK, latency_bound_ms=20.0), better.uri)
+    said = trained_store.get_model_version("digits", "1").tags["rehearsal"]
+    figures = r"it takes \d+\.\d ms .* nothing \d+\.\d ms .*, and at most 20 ms more are allowed"
+    assert re.search(f"^undecided: {figures}", said)
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_was_too_slow_is_a_normal_outcome_and_taken_again_by_best(
+    trained_store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def too_slow(*_: object) -> Rehearsal:
+        raise TooSlowError("it takes 170.0 ms")
+
+    _, better, _ = trained(trained_store)
+    with monkeypatch.context() as patch:
+        patch.setattr(promotion, "rehearse", too_slow)
+        assert not promote(TASK, "best")
+    assert f"({better.uri}) was not promoted: it takes 170.0 ms." in capsys.readouterr().out
+    assert last_run(trained_store, "promote").info.status == "FINISHED"
+    assert trained_store.get_model_version("digits", "1").tags["rehearsal"] == "undecided: it takes 170.0 ms"
+    assert promote(TASK, "best")
+    assert champion(trained_store) == better.model_id
 
 
 @pytest.mark.usefixtures("quick")
@@ -277,17 +317,21 @@ def test_a_champion_from_elsewhere_is_not_replaced_blindly(trained_store: Mlflow
         promote(TASK, good.uri)
 
 
-def test_files_that_cannot_be_read_make_a_broken_candidate(
+def test_a_store_that_does_not_answer_makes_no_broken_candidate(
     trained_store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gone(uri: str, dst_path: str) -> str:
-        raise OSError("no such file")
+    def no_answer(uri: str, dst_path: str) -> str:
+        raise OSError("connection refused")
 
     good, _, _ = trained(trained_store)
-    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", gone)
-    with pytest.raises(RehearsalError, match="its files cannot be read: no such file"):
+    monkeypatch.setattr(mlflow.artifacts, "download_artifacts", no_answer)
+    with pytest.raises(UserError, match="The files of models:/digits/1 cannot be read: connection refused"):
         promote(TASK, good.uri)
-    assert trained_store.get_model_version("digits", "1").tags["rehearsal"].startswith("failed: its files")
+    assert candidates.REHEARSAL_TAG not in trained_store.get_model_version("digits", "1").tags
+    monkeypatch.setattr(MlflowClient, "list_logged_model_artifacts", lambda *_: [])
+    with pytest.raises(RehearsalError, match="the files of models:/digits/1 are gone"):
+        promote(TASK, good.uri)
+    assert trained_store.get_model_version("digits", "1").tags["rehearsal"].startswith("failed: the files of")
 
 
 @pytest.mark.usefixtures("quick")
@@ -373,7 +417,7 @@ def test_an_evaluation_that_is_gone_for_good_is_made_anew(
     trained_store.set_logged_model_tags(good.model_id, {candidates.EVALUATION_TAG: "0" * 32})
     with caplog.at_level(logging.INFO):
         assert promote(TASK, better.uri)
-    assert f"The evaluation of {good.uri} is gone; it is evaluated anew." in caplog.text
+    assert f"The evaluation of {good.uri} is gone, or its file was changed; it is evaluated anew." in caplog.text
 
 
 @pytest.mark.usefixtures("quick")
