@@ -19,8 +19,8 @@ from serving.manifest import manifest_of
 from serving.server import allowed_environment, free_port, running
 
 FOLDER = Path(__file__).parent
-FILES = ("Dockerfile", "entrypoint.py", "server.py", "warmup.py", "../manifest.py")
-ADDED = "orjson"  # what server.py needs besides
+FILES = ("Dockerfile", "entrypoint.py", "protocol.py", "server.py", "warmup.py", "../manifest.py")
+ADDED = {"httptools", "orjson"}  # what they need besides
 
 
 def slim_down(context: Path) -> list[str]:
@@ -40,7 +40,7 @@ def slim_down(context: Path) -> list[str]:
     (context / "manifest.json").write_text(json.dumps(manifest_of(context / "model_dir"), indent=2))
     # The model has pins of its own, and mlflow-skinny has mlflow's.
     pinned = {canonicalize_name(requirement.name) for requirement in requirements(context / "model_dir")}
-    free = (installed(context / "model_dir") | {ADDED}) - pinned - {"mlflow-skinny", "mlflow-tracing"}
+    free = (installed(context / "model_dir") | ADDED) - pinned - {"mlflow-skinny", "mlflow-tracing"}
     pins = [f"{name}=={version(name)}" for name in sorted(free)]
     (context / "constraints.txt").write_text("\n".join(pins) + "\n")
     environment = yaml.safe_load((context / "model_dir" / "python_env.yaml").read_text())

@@ -1,111 +1,163 @@
-"""MLflow's scoring server with a shorter way for the plain request: `{"inputs": [...]}` as JSON to /invocations.
+"""MLflow's scoring server with a way of its own for what is sent to /invocations.
 
-The shorter way saves what surrounds the model, which takes most of the time of a small request. Whatever is not plain
-goes MLflow's own way. A refusal has MLflow's form, but does not repeat what was sent.
+It takes what MLflow's server takes for a model of this project, JSON with `inputs`, and saves what surrounds the model
+there, which takes most of the time of a small request. A refusal has MLflow's form, and is one line that does not
+repeat what was sent. MLflow's own application is left with the paths that say how the server is.
 """
 
 import asyncio
 import functools
 import inspect
+import json
+import logging
 import os
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc import scoring_server
+from protocol import MOST_BODY_BYTES, TOO_LONG_A_BODY, refusal  # type: ignore[import-not-found]  # beside this file
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+
+class Reply(NamedTuple):
+    """Status and content; of a refused method those that are allowed."""
+
+    status: int
+    content: bytes
+    allow: str = ""
+
+
 # A larger request is answered in a thread: the server goes on accepting others meanwhile. A smaller one is done before
 # a thread would have taken it over, but for pictures of any size, which the model takes long for.
 SMALL_BYTES = 100_000
-MOST_BYTES = int(os.environ.get("MOST_BODY_BYTES", 100_000_000))  # what MLflow's container allows
+INVOCATIONS = "/invocations"
+JSON = b"application/json"
+# MLflow's server takes them too, and then says 400: no model of this project has columns.
+TABLES = (b"text/csv", b"application/vnd.apache.parquet")
 MODEL_PATH = "__pyfunc_model_path__"  # how MLflow tells its scoring server what to load
 
+logger = logging.getLogger("uvicorn.error")  # uvicorn shows it, and no other
 model = scoring_server.load_model_with_mlflow_config(os.environ[MODEL_PATH])  # type: ignore[no-untyped-call]
 python_model = model.unwrap_python_model()
 any_size = getattr(python_model, "any_size", False)  # versions of before there were such models have no such attribute
 # Without the check of types that MLflow wraps around it: that walks all items, and the model checks them itself.
 predict = functools.partial(inspect.unwrap(type(python_model).predict), python_model)
 mlflow_app = scoring_server.init(model)
+is_unified_llm_input = scoring_server.is_unified_llm_input  # type: ignore[attr-defined]
+methods = {route.path: route.methods for route in mlflow_app.routes}
 
 
 async def app(scope: Message, receive: Receive, send: Send) -> None:
     """The ASGI application."""
-    if not _is_plain(scope):
+    if scope["type"] != "http":  # the server's start and end
         await mlflow_app(scope, receive, send)
         return
-    body = await _body(receive)
-    if body is None:  # the client is gone
-        return
-    if len(body) > MOST_BYTES:
-        reply: tuple[int, bytes] | None = (413, orjson.dumps({"message": f"expected at most {MOST_BYTES} bytes"}))
-    elif len(body) > SMALL_BYTES or any_size:
-        reply = await asyncio.to_thread(_reply, body)
+    path = scope["path"].removeprefix(scope["root_path"])
+    if path not in methods:
+        message = f"expected one of the paths {', '.join(methods)}"
+        reply: Reply | None = Reply(404, refusal(message, "ENDPOINT_NOT_FOUND"))
+    elif scope["method"] not in methods[path]:
+        allow = ", ".join(sorted(methods[path]))
+        reply = Reply(405, refusal(f"expected the method {allow}"), allow)
+    elif path == INVOCATIONS:
+        reply = await _invoke(dict(reversed(scope["headers"])), receive)  # the first of a name counts, as for MLflow
     else:
-        reply = _reply(body)
-    if reply is None:
-        await mlflow_app(scope, _replayed(body, receive), send)
+        await mlflow_app(scope, receive, send)
         return
-    status, content = reply
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    if reply is not None:
+        await _send(reply, send)
 
 
-def _is_plain(scope: Message) -> bool:
-    return (
-        scope["type"] == "http"
-        and scope["path"] == "/invocations"
-        and scope["method"] == "POST"
-        and dict(scope["headers"]).get(b"content-type") == b"application/json"
-    )
+async def _send(reply: Reply, send: Send) -> None:
+    headers = [(b"content-type", JSON), (b"content-length", str(len(reply.content)).encode())]
+    if reply.allow:
+        headers.append((b"allow", reply.allow.encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.content})
 
 
-async def _body(receive: Receive) -> bytes | None:
+async def _invoke(headers: dict[bytes, bytes], receive: Receive) -> Reply | None:
+    """The answer to what was sent to /invocations; None where the client is gone."""
+    if headers.get(b"content-type") != JSON or b"content-encoding" in headers:
+        refused = _media_refusal(headers)
+        if refused:
+            return refused
+    body = await _body(receive)
+    if body is None:
+        return None
+    if len(body) > MOST_BODY_BYTES:
+        status, message = TOO_LONG_A_BODY
+        return Reply(status, refusal(message))
+    if len(body) > SMALL_BYTES or any_size:
+        return await asyncio.to_thread(_answer, body)
+    return _answer(body)
+
+
+def _media_refusal(headers: dict[bytes, bytes]) -> Reply | None:
+    """Refuses what is not JSON in UTF-8, sent as it is (RFC 9110, sections 8.3 and 8.4); None where it is that."""
+    if headers.get(b"content-encoding", b"").strip().lower() not in (b"", b"identity"):
+        return Reply(415, refusal("Content-Encoding is not supported; send the body as it is"))
+    media_type, *parameters = [part.strip() for part in headers.get(b"content-type", b"").lower().split(b";")]
+    if media_type != JSON:
+        return Reply(400 if media_type in TABLES else 415, refusal("expected Content-Type: application/json"))
+    if any(parameter.replace(b'"', b"") not in (b"", b"charset=utf-8") for parameter in parameters):
+        return Reply(415, refusal("expected no parameter of Content-Type but charset=utf-8"))
+    return None
+
+
+async def _body(receive: Receive) -> bytes | bytearray | None:
     """The body of a request, of too large a one only the beginning; None where it never came."""
-    parts: list[bytes] = []
-    length = 0
-    while True:
+    message = await receive()
+    if not message.get("more_body", False):
+        return message.get("body")  # none where the client is gone
+    body = bytearray(message["body"])
+    while message.get("more_body", False) and len(body) <= MOST_BODY_BYTES:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        parts.append(message.get("body", b""))
-        length += len(parts[-1])
-        if length > MOST_BYTES or not message.get("more_body", False):
-            return parts[0] if len(parts) == 1 else b"".join(parts)
+        body += message["body"]
+    return body
 
 
-def _reply(body: bytes) -> tuple[int, bytes] | None:
-    """Status and content for a plain request; None for another, which is MLflow's to answer."""
+def _answer(body: bytes | bytearray) -> Reply:
     try:
-        request = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        return _refusal(MlflowException(f"expected JSON: {error}", error_code=BAD_REQUEST))
-    if not isinstance(request, dict) or request.keys() != {"inputs"}:
-        return None
-    try:
-        outputs = predict(None, request["inputs"])
+        outputs = predict(None, _inputs(body))
+        return Reply(200, orjson.dumps({"predictions": outputs}, option=orjson.OPT_SERIALIZE_NUMPY))
     except MlflowException as error:
-        return _refusal(error)
-    return 200, orjson.dumps({"predictions": outputs}, option=orjson.OPT_SERIALIZE_NUMPY)
+        status: int = error.get_http_status_code()  # type: ignore[no-untyped-call]
+        return Reply(status, refusal(error.message, error.error_code))
+    except (Exception, SystemExit):  # whatever the model's own code does
+        logger.exception("The model failed.")
+        return Reply(500, refusal("the model failed", "INTERNAL_ERROR"))
 
 
-def _refusal(error: MlflowException) -> tuple[int, bytes]:
-    """As MLflow's server gives it."""
-    status: int = error.get_http_status_code()  # type: ignore[no-untyped-call]
-    return status, error.serialize_as_json().encode()  # type: ignore[no-untyped-call]
+def _inputs(body: bytes | bytearray) -> Any:
+    """What stands under `inputs`. As in MLflow's server other fields are let through, but for those that make it take
+    the request for one to a language model.
+
+    Raises:
+        MlflowException: It is no such JSON.
+    """
+    request = _parsed(body)
+    if not isinstance(request, dict) or "inputs" not in request or is_unified_llm_input(request):
+        message = 'expected a JSON object with a list of items: {"inputs": [...]}'
+        raise MlflowException(message, error_code=BAD_REQUEST)
+    return request["inputs"]
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """`receive` as it was before the body was read."""
-    messages = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def replay() -> Message:
-        return messages.pop() if messages else await receive()
-
-    return replay
+def _parsed(body: bytes | bytearray) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        reason = str(error)  # the error itself holds all that was sent
+    # MLflow's server has Python's parser, which takes more: a byte order mark, UTF-16, UTF-32, NaN, half a surrogate.
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise MlflowException(f"expected JSON: {reason}", error_code=BAD_REQUEST) from None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import platform
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from serving.container import slim_down, slim_server
 from serving.hostile import hostile_requests
 from serving.rehearsal import read_golden, replay
 from serving.server import Client, scoring_server
+from tests.serving.conftest import servers
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +79,30 @@ def test_deep_nesting_is_refused(slim: Client, depth: int) -> None:
 
 
 def test_a_body_above_the_limit_is_refused(saved: Path) -> None:
+    """Before it comes, and whatever it is; what else is bounded is tested in test_protocol.py."""
+    head = b"POST /anything HTTP/1.1\r\nContent-Type: text/csv\r\nContent-Length: 100001\r\n\r\n"
     with slim_server(saved, MOST_BODY_BYTES="100000") as port:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            connection.sendall(head)
+            assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
         assert Client(port).invoke(b'{"inputs": ["' + b"A" * 200_000 + b'"]}').status == 413
         assert replay(port, read_golden(saved)) < 1e-5
+
+
+def test_memory_comes_back(model: Path) -> None:
+    """After what is not JSON, what is, and what breaks off; all of it as large as is allowed."""
+    bodies = [b"A" * 30_000_000, b'{"inputs": [' + b"0," * 15_000_000 + b"0]}"]
+    head = b"POST /invocations HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 30000001\r\n\r\n"
+    with slim_server(model) as port:
+        replay(port, read_golden(model))
+        (server,) = map(psutil.Process, servers(model))
+        before = server.memory_info().rss
+        for body in bodies:
+            assert Client(port).invoke(body).status == 400
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+                connection.sendall(head + body[:29_000_000])
+        replay(port, read_golden(model))
+        assert server.memory_info().rss < 1.2 * before
 
 
 def test_a_refusal_has_mlflow_s_form_and_does_not_repeat_what_was_sent(slim: Client) -> None:
@@ -89,15 +114,117 @@ def test_a_refusal_has_mlflow_s_form_and_does_not_repeat_what_was_sent(slim: Cli
     assert len(slim.invoke(b'{"inputs": ["' + b"A" * 1_000_000 + b'"]}').body) < 1000
 
 
-def test_what_is_not_plain_goes_mlflow_s_way(slim: Client, saved: Path) -> None:
-    items = read_golden(saved).requests[0]["body"]["inputs"]
-    assert slim.get("/ping").status == 200
-    assert slim.get("/version").status == 200
-    assert slim.get("/invocations").status == 405
-    with_charset = slim.invoke(json.dumps({"inputs": items}).encode(), "application/json; charset=utf-8")
-    assert len(json.loads(with_charset.body)["predictions"]) == len(items)
-    with_params = slim.invoke(json.dumps({"inputs": items, "params": None}).encode())
-    assert len(json.loads(with_params.body)["predictions"]) == len(items)
+SECRET = "correct horse"
+JSON_HEADERS = {"Content-Type": "application/json"}
+REFUSED = {
+    "table": (400, "/invocations", SECRET, {"Content-Type": "text/csv"}),
+    "columns": (400, "/invocations", SECRET, {"Content-Type": "application/vnd.apache.parquet"}),
+    "no media type": (415, "/invocations", SECRET, {}),
+    "another media type": (415, "/invocations", SECRET, {"Content-Type": f"text/{SECRET}"}),
+    "another charset": (415, "/invocations", SECRET, {"Content-Type": f"application/json; charset={SECRET}"}),
+    "gzip": (415, "/invocations", SECRET, {"Content-Type": "application/json", "Content-Encoding": "gzip"}),
+    "no JSON": (400, "/invocations", SECRET, JSON_HEADERS),
+    "no object": (400, "/invocations", json.dumps([SECRET]), JSON_HEADERS),
+    "another field": (400, "/invocations", json.dumps({SECRET: SECRET}), JSON_HEADERS),
+    "instances": (400, "/invocations", json.dumps({"instances": [SECRET]}), JSON_HEADERS),
+    "frame": (
+        400,
+        "/invocations",
+        json.dumps({"dataframe_split": {"columns": [SECRET], "data": [[SECRET]]}}),
+        {"Content-Type": "application/json; charset=utf-8"},
+    ),
+    "a chat": (
+        400,
+        "/invocations",
+        json.dumps({"inputs": [], "messages": SECRET}),
+        {"Content-Type": "application/json"},
+    ),
+    "another path": (404, f"/{SECRET.replace(' ', '')}", SECRET, {}),
+    "a slash too many": (404, "/ping/", SECRET, {"Host": SECRET.replace(" ", "")}),
+    "another method": (405, "/ping", SECRET, {}),
+}
+
+
+@pytest.mark.parametrize(("status", "path", "body", "headers"), REFUSED.values(), ids=REFUSED)
+def test_every_refusal_is_one_line_without_what_was_sent(
+    slim: Client, status: int, path: str, body: str, headers: dict[str, str]
+) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", slim.port, timeout=5)
+    connection.request("POST", path, body, headers)
+    response = connection.getresponse()
+    text = response.read().decode()
+    assert response.status == status
+    assert json.loads(text).keys() == {"error_code", "message"}
+    told = text + str(response.headers)
+    assert not any(word in told for word in (*SECRET.split(), "Traceback", "site-packages"))
+    assert len(text.splitlines()) == 1
+
+
+def test_a_refused_method_is_told_which_are_allowed(slim: Client) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", slim.port, timeout=5)
+    connection.request("GET", "/invocations")
+    response = connection.getresponse()
+    assert (response.status, response.headers["allow"]) == (405, "POST")
+
+
+def test_paths_of_mlflow_s_server_are_answered(slim: Client, stock: Client) -> None:
+    for path in ("/ping", "/health", "/version", "/openapi.json"):
+        assert slim.get(path) == stock.get(path)
+        assert slim.get(path).status == 200
+
+
+JSON = "application/json"
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
+FIELDS = {
+    "ignored": '"more": [1], "params": {"a": NaN}',
+    "no params": '"params": null',
+    "other forms": '"instances": [1], "dataframe_split": {}',
+    "twice": '"inputs": []',
+    "half a surrogate": '"more": "\\ud800"',
+    "large number": '"more": ' + "1" * 4000,
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_json_is_read_in_every_encoding_that_mlflow_s_server_reads(
+    slim: Client, stock: Client, saved: Path, encoding: str
+) -> None:
+    body = json.dumps({"more": "\xe9", **read_golden(saved).requests[0]["body"]}, ensure_ascii=False).encode(encoding)
+    check_same(slim, stock, body, JSON)
+
+
+@pytest.mark.parametrize("fields", FIELDS.values(), ids=FIELDS)
+def test_fields_besides_are_let_through_as_mlflow_s_server_does(
+    slim: Client, stock: Client, saved: Path, fields: str
+) -> None:
+    body = "{" + fields + ", " + json.dumps(read_golden(saved).requests[0]["body"])[1:] + "\n"
+    check_same(slim, stock, body.encode(), JSON)
+
+
+@pytest.mark.parametrize("media_type", [f"{JSON}; charset=utf-8", f"{JSON};charset=UTF-8", f"{JSON} ; charset=utf-8"])
+def test_the_charset_may_be_named(slim: Client, stock: Client, saved: Path, media_type: str) -> None:
+    check_same(slim, stock, json.dumps(read_golden(saved).requests[0]["body"]).encode(), media_type)
+
+
+def check_same(slim: Client, stock: Client, body: bytes, media_type: str) -> None:
+    """Both answer, and with the same predictions."""
+    mine, theirs = (client.invoke(body, media_type) for client in (slim, stock))
+    assert (mine.status, theirs.status) == (200, 200)
+    np.testing.assert_allclose(json.loads(mine.body)["predictions"], json.loads(theirs.body)["predictions"], rtol=1e-6)
+
+
+def test_a_fault_of_the_model_is_told_in_one_line(model: Path) -> None:
+    (code,) = model.rglob("model.py")
+    faults = "raise SystemExit", "raise TypeError('/opt/ml/model')", "return object()"
+    lines = [f"        if model_input == [{number}]: {fault}\n" for number, fault in enumerate(faults)]
+    head, body = code.read_text().split("        if not self._settled:", 1)
+    code.write_text(f"{head}{''.join(lines)}        if not self._settled:{body}")
+    with slim_server(model) as port:
+        for number in range(len(faults)):
+            reply = Client(port).invoke(json.dumps({"inputs": [number]}).encode())
+            assert reply.status == 500
+            assert json.loads(reply.body) == {"error_code": "INTERNAL_ERROR", "message": "the model failed"}
+        assert replay(port, read_golden(model)) < 1e-5
 
 
 def test_a_model_of_other_versions_can_be_contained(saved: Path, tmp_path: Path) -> None:
