@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import platform
-import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
@@ -22,8 +21,10 @@ from mlflow.entities import Experiment, Metric, Run
 from mlflow.exceptions import MlflowException
 
 from registry.candidates import LAUNCHED_TAG
+from steps import store
 from steps.heartbeat import DEFAULT_EXPERIMENT, PROCESS_TAG, Watch, end_abandoned, heartbeat
 from steps.interruption import asked_to_stop
+from steps.outside import explained, reason_and_advice
 from steps.workplace import process_id
 from tasks.contract import Task, UserError, one_line
 
@@ -31,11 +32,17 @@ logger = logging.getLogger(__name__)
 
 NOTE = "mlflow.note.content"  # what the UI shows as a run's description
 CHECKPOINT_TAG = "checkpoint"  # of a train run: "<epochs done>:<artifact path>"
+GIT_PROBLEM_TAG = "git.problem"  # why the commit is unknown
+UNKNOWN = "unknown"
 MAX_METRICS_A_BATCH = 1_000  # what a tracking server accepts at once
 KIND_TAG = "mlflow.experimentKind"  # of an experiment: whether the UI opens with runs or with traces
 SYSTEM_METRICS_SECONDS = 1  # MLflow samples every 10 s, longer than a short run takes
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("mlflow", "tensorflow", "keras", "numpy", "scipy", "scikit-learn", "onnx", "tf2onnx", "onnxruntime")
+
+
+class GitError(Exception):
+    """Git does not tell; the message says why."""
 
 
 class StoppedEarlyError(Exception):
@@ -48,28 +55,27 @@ def connect() -> MlflowClient:
     Raises:
         UserError: The store cannot be reached.
     """
-    uri = mlflow.get_tracking_uri()
-    file = _database_file(uri)
-    advice = "Start the server, or set MLFLOW_TRACKING_URI to one that runs."
-    if file is not None:
-        advice = "Set MLFLOW_TRACKING_URI to a file that can be written, e.g. sqlite:////tmp/mlflow.db."
-    # A server and a file are asked first: MLflow itself would try again for minutes.
+    uri = _usable_uri()
+    name = store.shown(uri)
+    # A server and a database are asked first: MLflow itself would try again for minutes.
     if uri.startswith(("http://", "https://")):
         try:
             requests.get(f"{uri}/health", timeout=10)
         except requests.exceptions.SSLError:
             pass  # it answers; what it has to show is for MLflow's own TLS settings to say
         except requests.RequestException as error:
-            raise UserError(f"The tracking server {uri} does not answer ({type(error).__name__}). {advice}") from error
+            raise UserError(
+                f"The tracking server {name} does not answer ({type(error).__name__}). "
+                "Start the server, or set MLFLOW_TRACKING_URI to one that runs."
+            ) from error
     try:
-        if file is not None:
-            with contextlib.closing(sqlite3.connect(file, timeout=30)) as database:
-                database.execute("PRAGMA schema_version")
+        store.ask(uri)
         client = MlflowClient()
         client.search_experiments(max_results=1)
     except Exception as error:  # whatever the store's driver raises
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"The tracking store {uri} cannot be used: {reason}. {advice}") from error
+        otherwise = str(error).partition("\n")[0] or type(error).__name__, "Set MLFLOW_TRACKING_URI to one that works."
+        reason, advice = reason_and_advice(error) or otherwise
+        raise UserError(f"The tracking store {name} cannot be used: {reason.rstrip('.')}. {advice}") from error
     return client
 
 
@@ -137,10 +143,11 @@ def step_run(
                 yield run
         except (Exception, KeyboardInterrupt) as error:
             interrupted = isinstance(error, KeyboardInterrupt) or asked_to_stop()
-            reason = "interrupted" if interrupted else one_line(error)
-            client.set_tag(run.info.run_id, NOTE, f"{note}\n\n**Did not finish:** {reason}")
-            if interrupted or isinstance(error, StoppedEarlyError):
-                mlflow.end_run("KILLED")
+            reason = "interrupted" if interrupted else explained(error) or one_line(error)
+            with contextlib.suppress(Exception):  # the store may be what failed; the error is to be heard of, not that
+                client.set_tag(run.info.run_id, NOTE, f"{note}\n\n**Did not finish:** {reason}")
+            with contextlib.suppress(Exception):
+                mlflow.end_run("KILLED" if interrupted or isinstance(error, StoppedEarlyError) else "FAILED")
             if interrupted:
                 raise KeyboardInterrupt from error
             raise
@@ -150,6 +157,8 @@ def failure_of(name: str, error: Exception) -> str:
     """Why what has this name failed, in one line. Of what is no mistake of the user's, the log has the traceback."""
     if isinstance(error, UserError):
         return one_line(error)
+    if reason := explained(error):
+        return reason
     logger.error("%s failed.", name, exc_info=error)
     return f"{type(error).__name__}: {one_line(error)}"
 
@@ -183,10 +192,19 @@ def end_launched_run(reason: str) -> None:
     """Ends the run that `mlflow run` opened, when the step failed before it had one of its own."""
     if run_id := os.environ.pop("MLFLOW_RUN_ID", None):
         os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"  # the store may be what failed
-        with contextlib.suppress(MlflowException):
+        with contextlib.suppress(Exception):
+            _usable_uri()
             client = MlflowClient()
             client.set_tag(run_id, NOTE, f"**Did not start:** {reason}")
             client.set_terminated(run_id, "FAILED")
+
+
+def _usable_uri() -> str:
+    """The URI of the tracking store; MLflow is set to one that it does not misread."""
+    given = mlflow.get_tracking_uri()
+    if (uri := store.usable_uri(given)) != given:
+        mlflow.set_tracking_uri(uri)
+    return uri
 
 
 def link(run: Run, text: str) -> str:
@@ -201,11 +219,17 @@ def describe(note: str) -> None:
 
 def log_code_and_environment() -> None:
     """Logs what produced the run: commit, whether the tree was dirty (with the diff), machine and library versions."""
-    status = _git("status", "--porcelain")
-    dirty = "unknown" if status is None else str(bool(status)).lower()
-    mlflow.set_tags({"git.commit": commit(), "git.dirty": dirty})
-    if status:
-        mlflow.log_text(f"{status}\n\n{_git('diff', 'HEAD')}\n", "code/git.diff")
+    tags = {"git.commit": UNKNOWN, "git.dirty": UNKNOWN}
+    try:
+        tags = {"git.commit": _git("rev-parse", "--verify", "HEAD")}
+        status = _git("status", "--porcelain")
+        tags["git.dirty"] = str(bool(status)).lower()
+        if status:
+            mlflow.log_text(f"{status}\n\n{_git('diff', 'HEAD')}\n", "code/git.diff")
+    except GitError as error:
+        tags[GIT_PROBLEM_TAG] = str(error)
+        _warn_once(f"What commit this is cannot be told: {error}")
+    mlflow.set_tags(tags)
     environment = {"platform": platform.platform(), "cpus": os.cpu_count(), "libraries": libraries()}
     mlflow.log_text(json.dumps(environment, indent=2), "code/environment.json")
 
@@ -220,27 +244,45 @@ def libraries() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The commit that is checked out, "unknown" where there is none."""
-    return _git("rev-parse", "HEAD") or "unknown"
-
-
-def _git(*arguments: str) -> str | None:
-    """The output of a git command in the project's folder; None where it is no checkout or there is no git."""
+    """The commit that is checked out, "unknown" where git cannot tell."""
     try:
-        result = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
+        return _git("rev-parse", "--verify", "HEAD")
+    except GitError:
+        return UNKNOWN
+
+
+def _git(*arguments: str) -> str:
+    """The output of a git command in the project's folder.
+
+    Raises:
+        GitError: It is no checkout, it belongs to somebody else, or there is no git. In git's words, which say what to
+            do.
+    """
+    english = os.environ | {"LC_ALL": "C"}
+    try:
+        result = subprocess.run(["git", "-C", ROOT, *arguments], env=english, capture_output=True, check=True)
+    except OSError as error:
+        raise GitError(f"git cannot be run ({error.strerror})") from error
+    except subprocess.CalledProcessError as error:
+        raise GitError(one_line(error.stderr.decode(errors="replace"))) from error
     return result.stdout.decode(errors="replace").strip()
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    logger.warning(message)
 
 
 def _experiment_named(client: MlflowClient, name: str) -> str:
     """The id of the experiment, created when it is not there."""
     if (experiment := client.get_experiment_by_name(name)) is None:
+        location = store.artifact_location(mlflow.get_tracking_uri(), name)
         try:
-            client.create_experiment(name, artifact_location=_artifact_location(name))
+            client.create_experiment(name, artifact_location=location)
         except MlflowException as error:
             if client.get_experiment_by_name(name) is None:  # nobody else was faster
-                raise UserError(f"The experiment {name!r} cannot be created: {one_line(error)}") from error
+                reason, advice = reason_and_advice(error) or (one_line(error), "Choose another name.")
+                raise UserError(f"The experiment {name!r} cannot be created: {reason.rstrip('.')}. {advice}") from error
         experiment = client.get_experiment_by_name(name)
         assert experiment is not None
     return _usable(client, experiment)
@@ -270,19 +312,6 @@ def _found(get: Callable[[str], Any], identifier: str) -> Any:
     except MlflowException as error:
         message = "MLFLOW_RUN_ID or MLFLOW_EXPERIMENT_ID is set to what this tracking store does not have"
         raise UserError(f"{message}: {str(error.message).splitlines()[0]}") from error
-
-
-def _artifact_location(name: str) -> str | None:
-    """Beside the database of an embedded store. MLflow's default is the working directory, which under
-    `mlflow run <git URL>` is a temporary folder. A server knows its own place."""
-    file = _database_file(mlflow.get_tracking_uri())
-    return None if file is None else (file.resolve().parent / "mlruns" / name).as_uri()
-
-
-def _database_file(uri: str) -> Path | None:
-    """The file of an embedded store; None where the store is another one."""
-    path, _, _ = uri.removeprefix("sqlite:///").partition("?")
-    return Path(path) if uri.startswith("sqlite:///") else None
 
 
 def _point_to(client: MlflowClient, launched: str, run: Run, task: Task, name: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import mlflow
@@ -9,6 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from steps import runs
 from steps.runs import NOTE, connect, end_launched_run, experiment_of, step_run
 from tasks.contract import UserError, get_task
 
@@ -106,3 +109,61 @@ def test_a_store_that_cannot_be_opened_is_told(monkeypatch: pytest.MonkeyPatch, 
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     with pytest.raises(UserError, match="cannot be used: "):
         connect()
+
+
+def test_a_store_that_fails_with_the_step_does_not_hide_the_error(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise MlflowException("database or disk is full")
+
+    with pytest.raises(ZeroDivisionError), step_run(store, TASK, "train", "a name", "a note"):
+        for name in ("set_tag", "set_terminated"):
+            monkeypatch.setattr(MlflowClient, name, full)
+        raise ZeroDivisionError("an error of ours")
+    assert mlflow.active_run() is None
+
+
+def logged(client: MlflowClient) -> dict[str, str]:
+    """The tags of a run that says what code it was."""
+    with step_run(client, TASK, "train", "a name", "a note") as run:
+        runs.log_code_and_environment()
+    tags: dict[str, str] = client.get_run(run.info.run_id).data.tags
+    return tags
+
+
+def git(folder: Path, *arguments: str) -> None:
+    author = ["-c", "user.name=a", "-c", "user.email=a@example.invalid"]
+    subprocess.run(["git", "-C", folder, *author, *arguments], check=True, capture_output=True)
+
+
+def test_a_checkout_of_somebody_else_is_told_once_with_what_to_do(
+    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "all")
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    monkeypatch.setenv("LANG", "de_DE.UTF-8")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+    assert len(logged(store)["git.commit"]) == 40
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "true")  # git's own switch for this
+    for _ in range(2):
+        tags = logged(store)
+        assert (tags["git.commit"], tags["git.dirty"]) == ("unknown", "unknown")
+        assert "dubious ownership" in tags["git.problem"]
+        assert f"git config --global --add safe.directory {tmp_path}" in tags["git.problem"]
+    assert caplog.text.count("dubious ownership") == 1
+
+
+def test_without_a_checkout_or_git_the_commit_is_unknown_and_the_run_says_why(
+    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    tags = logged(store)
+    assert tags["git.commit"] == runs.commit() == "unknown"
+    assert "not a git repository" in tags["git.problem"]
+    git(tmp_path, "init", "-q")
+    assert logged(store)["git.commit"] == "unknown"  # there is no commit yet
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert logged(store)["git.problem"] == "git cannot be run (No such file or directory)"
