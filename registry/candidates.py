@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -175,7 +177,8 @@ def register(client: MlflowClient, task: Task, candidate: Candidate) -> ModelVer
     """The registered version of the candidate, created when there is none. One candidate never has two."""
     if existing := version_of(client, task, candidate.model_id):
         return existing
-    created = mlflow.register_model(candidate.uri, task.name)
+    with contextlib.redirect_stderr(io.StringIO()):  # it tells of its every step
+        created = mlflow.register_model(candidate.uri, task.name)
     # Versions are numbered in the order they are stored: whoever of several at once was first has the lowest.
     first = version_of(client, task, candidate.model_id)
     if first is not None and int(first.version) < int(created.version):

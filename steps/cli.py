@@ -17,11 +17,13 @@ from typing import Any, NoReturn
 
 from serving.rehearsal import RehearsalError
 from steps.interruption import interruptible
+from steps.terminal import show_what_it_can
 from steps.workplace import use_own_folder
-from tasks.contract import Config, Task, UserError, get_task, one_line
+from tasks.contract import Config, Task, UserError, get_task, one_line, unknown
 
 # TensorFlow and MLflow greet with a screenful; what a person should see is ours. Set before they are imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+LAUNCHED = "MLFLOW_RUN_ID"  # is set where `mlflow run` started the step
 
 
 class StepError(Exception):
@@ -33,6 +35,32 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message.replace("argument --", "--"))
+
+    def read(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
+        """The arguments, of this process by default, all of which have to be known and given once.
+
+        `mlflow run` passes a parameter that MLproject does not declare as a further option: `-P epoch=3` comes as
+        `--epoch 3`, and `-P batch-size=64` as a second `--batch-size`, while MLflow logs a `batch_size` of 0 as well.
+
+        Raises:
+            UserError: One is unknown, given twice or has no fitting value.
+        """
+        words = sys.argv[1:] if argv is None else argv
+        parsed, further = self.parse_known_args(words)
+        options = [word.partition("=")[0] for word in words if word.startswith("--")]
+        twice = [option for option in options if options.count(option) > 1]
+        if twice and LAUNCHED not in os.environ:
+            raise UserError(f"{twice[0]} is given {options.count(twice[0])} times, expected once.")
+        if wrong := further or twice:
+            known = [_spelt(action.option_strings[-1]) for action in self._actions if action.dest != "help"]
+            name = wrong[0].partition("=")[0]
+            raise UserError(unknown("parameter", name.removeprefix("--") if LAUNCHED in os.environ else name, known))
+        return parsed
+
+
+def _spelt(option: str) -> str:
+    """An option as the user writes it: as it is, or after `-P`, where `mlflow run` started the step."""
+    return option.removeprefix("--").replace("-", "_") if LAUNCHED in os.environ else option
 
 
 def parser(description: str | None) -> Parser:
@@ -74,11 +102,12 @@ def configured(arguments: argparse.Namespace) -> tuple[Task, Config]:
 
 def set_up_logging() -> None:
     """All of what we have to say, and of what libraries have to say what a person can use."""
+    show_what_it_can()
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     for room in ("__main__", "steps", "registry", "serving", "tasks"):
         logging.getLogger(room).setLevel(logging.INFO)
+    logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # it logs what it raises, with a traceback
     for library in (
-        "mlflow.store.db",
         "mlflow.models.signature",
         "mlflow.types.type_hints",
         "mlflow.system_metrics",
@@ -110,7 +139,7 @@ def main(target: Parser, run: Callable[[argparse.Namespace], Any], argv: Sequenc
     try:
         with interruptible():
             use_own_folder()
-            run(target.parse_args(argv))
+            run(target.read(argv))
         gc.freeze()  # or Python would walk a million imported objects once more before it ends
     except UserError as error:
         _leave(error, 2)
@@ -120,6 +149,12 @@ def main(target: Parser, run: Callable[[argparse.Namespace], Any], argv: Sequenc
         _leave(f"The candidate is broken: {error}.", 1)
     except KeyboardInterrupt:
         _leave("Interrupted.", 130)
+    except Exception as error:
+        from steps.outside import explained  # MLflow, which it needs, takes seconds to import
+
+        if reason := explained(error):
+            _leave(reason, 2)
+        raise  # a fault of ours
     sys.exit(0)
 
 

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from serving.pictures import PictureError, opened
 from steps import cli, runs
+from steps.terminal import import_keras
 from tasks.contract import Sketch, Task, UserError, check_above_zero, check_least, get_task
 
 PICTURES = 10  # on the way, for people to look at
@@ -67,6 +68,7 @@ def stylize(task: Task, content: Path, style: Path, size: int, settings: Setting
         values = {"content": str(content), "style": str(style), "size": size} | asdict(settings)
         mlflow.log_params({f"config.{key}": value for key, value in values.items()})
         runs.log_code_and_environment()
+        import_keras()
         sketches, seconds = paint(task, *pictures, settings)
         first, last = sketches
         log_results(*pictures, last)

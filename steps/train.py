@@ -30,6 +30,7 @@ from serving.package import Package, as_served, package, run_onnx, weights_diges
 from steps import cli, runs
 from steps.fingerprint import fingerprint, log_fingerprint
 from steps.model_files import keep_manifest
+from steps.terminal import import_keras
 from tasks.contract import Config, Split, Task, UserError, get_task, one_line
 
 if TYPE_CHECKING:
@@ -114,6 +115,7 @@ def train(
         mlflow.log_params({f"config.{key}": value for key, value in dataclasses.asdict(config).items()})
         mlflow.log_dict(dataclasses.asdict(config), CONFIG_FILE)
         runs.log_code_and_environment()
+        import_keras()  # takes seconds; a mistake in the arguments was told before
         train_split, validation = task.load("train"), task.load("validation")
         if interrupted is None:  # one that was continued may have begun with other code
             log_fingerprint(fingerprint(task, config, {"train": train_split.digest, "validation": validation.digest}))
@@ -167,7 +169,7 @@ def fit(
     checkpoints: bool,
 ) -> Any:
     """The trained Keras model, every epoch logged."""
-    import keras  # takes seconds; a mistake in the arguments was told before
+    import keras
 
     from steps.callbacks import Checkpointer, EpochLogger
 

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ from serving.container import entrypoint
 from steps import cli
 from steps.interruption import interruptible
 from steps.runs import failure_of
+from steps.terminal import import_keras
 from steps.train import Part, train
 from steps.workplace import use_own_folder
 from tasks.contract import Config, get_task
@@ -151,21 +152,7 @@ def _start(threads: int) -> None:
     use_own_folder()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one tells the others
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with _nothing_on_stderr():  # TensorFlow greets there before it can be told not to
-        import keras  # noqa: F401
-
-
-@contextlib.contextmanager
-def _nothing_on_stderr() -> Iterator[None]:
-    """What native code writes there is not seen; exceptions are."""
-    kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
-        os.dup2(nowhere.fileno(), 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+    import_keras()
 
 
 def _end_with_parent() -> None:

@@ -219,7 +219,7 @@ class Report:
     def html(self) -> str:
         """The page: it needs nothing but itself."""
         environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-        template = environment.from_string(TEMPLATE.read_text())
+        template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
         figures = [(name, _svg(figure)) for name, figure in self.figures.items()]
         return template.render(
             report=self, outcome=self.outcome, figures=figures, captions=CAPTIONS, p=_p, isnan=math.isnan

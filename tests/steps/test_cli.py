@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import importlib
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -66,7 +68,13 @@ def test_overrides_are_pairs() -> None:
         (("train", "--learning-rate", "fast"), "--learning-rate: expected a number, received 'fast'"),
         (("train", "--learning-rate", "nan"), "learning_rate must be a finite number above 0, received nan."),
         (("main", "--seed", "-3"), "seed must be at least 1, received -3."),
-        (("train", "--epoch", "3"), "unrecognized arguments: --epoch 3"),
+        (
+            ("train", "--epoch", "3"),
+            "Unknown parameter: '--epoch'. Did you mean '--epochs'? Available: --task, --mod",
+        ),
+        (("train", "--batch_size=3"), "Unknown parameter: '--batch_size'. Did you mean '--batch-size'?"),
+        (("train", "digits"), "Unknown parameter: 'digits'. Available: --task, --model,"),
+        (("train", "--epochs", "3", "--epochs=4"), "--epochs is given 2 times, expected once."),
         (("train", "--task", "digits", "--resume", "0" * 32), f"There is no run '{'0' * 32}' to resume"),
         (
             ("train", "--task", "digits", "--resume", "0" * 32, "--epochs", "9", "--seed", "2"),
@@ -154,21 +162,57 @@ def test_a_server_that_does_not_answer_is_told_at_once(
     )
 
 
-def test_a_cache_that_cannot_be_written_fails_the_run(
-    store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (("--batch-size", "0", "--batch-size", "64"), "Unknown parameter: 'batch-size'. Did you mean 'batch_size'?"),
+        (
+            ("--epochs", "0", "--epoch", "3"),
+            "Unknown parameter: 'epoch'. Did you mean 'epochs'? Available: task, mod",
+        ),
+        (("--lr", "0.1"), "Unknown parameter: 'lr'. Available: task, model, epochs, batch_size, learning_rate, seed,"),
+    ],
+)
+def test_what_mlproject_does_not_declare_is_refused(
+    given: tuple[str, ...],
+    expected: str,
+    store: MlflowClient,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "file").touch()
-    folder = tmp_path / "file" / "cache"
-    monkeypatch.setenv("DL_LIFECYCLE_CACHE", str(folder))
+    """As `mlflow run . -P batch-size=64` passes it on: after all that is declared."""
+    launched = store.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", launched)
+    assert code_of("--task", "digits", *given) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"error: {expected}")
+    assert len(err.splitlines()) == 1
+    assert store.get_run(launched).info.status == "FAILED"
+
+
+def test_what_happens_outside_is_one_line_and_ends_the_run(
+    store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "full")
+
+    monkeypatch.setattr(mlflow, "log_dict", full)
     assert code_of("--task", "digits") == 2
-    words = capsys.readouterr().err
-    assert words.splitlines()[-1].startswith(f"error: Cannot write the cache {folder}/digits.npz: ")
-    assert "Traceback" not in words
+    expected = "[Errno 28] No space left on device: 'full'. Make room there, and run the same command again."
+    assert capsys.readouterr().err.splitlines() == [f"error: {expected}"]
     experiment = store.get_experiment_by_name("digits")
     assert experiment is not None
     (run,) = store.search_runs([experiment.experiment_id])
     assert run.info.status == "FAILED"
-    assert "Cannot write the cache" in run.data.tags[NOTE]
+    assert run.data.tags[NOTE].endswith(f"**Did not finish:** {expected}")
+
+
+def test_a_fault_of_ours_shows_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(_: argparse.Namespace) -> None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "steps/nope.json")
+
+    with pytest.raises(FileNotFoundError):
+        main(parser("A step."), run, [])
 
 
 @pytest.mark.slow

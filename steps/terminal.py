@@ -1,0 +1,84 @@
+"""What the steps and their libraries write to the terminal: what it can show, and nothing that greets."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import os
+import sys
+import unicodedata
+from collections.abc import Iterator
+
+NEAREST_ERRORS = "nearest"  # the name that `nearest` has among Python's handlers of encoding errors
+# What stands for characters of ours, and of Rich's, that Unicode itself does not take apart into plain letters.
+STAND_INS = {
+    "→": "->",
+    "←": "<-",
+    "·": "-",
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "×": "x",
+    "±": "+/-",
+    "≤": "<=",
+    "≥": ">=",
+    "≈": "~",
+    "“": '"',
+    "”": '"',
+    "„": '"',
+    "‘": "'",
+    "’": "'",
+    "━": "-",
+    "╸": "-",
+    "╺": "-",
+}
+
+
+def show_what_it_can() -> None:
+    """From now on, a character that the terminal's encoding lacks is written as the nearest that it has.
+
+    A terminal in Latin-1, a pipe in the C locale or a Windows console would otherwise end a step with a
+    UnicodeEncodeError, after all of its work.
+    """
+    codecs.register_error(NEAREST_ERRORS, nearest)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # nothing else has an encoding
+            stream.reconfigure(errors=NEAREST_ERRORS)
+
+
+def nearest(error: UnicodeError) -> tuple[str, int]:
+    """Plain letters for what cannot be encoded, and where to go on; a handler for `codecs.register_error`.
+
+    Raises:
+        UnicodeError: It is no error of encoding.
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(map(_plain, lacking)), error.end
+
+
+def import_keras() -> None:
+    """Imports Keras and what it computes with. TensorFlow's native code greets on standard error while it is loaded,
+    before it can be told not to; exceptions are seen as ever."""
+    with _nothing_on_stderr():
+        import keras  # noqa: F401
+
+
+def _plain(character: str) -> str:
+    letters = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return STAND_INS.get(character) or letters or "?"
+
+
+@contextlib.contextmanager
+def _nothing_on_stderr() -> Iterator[None]:
+    """What native code writes there is not seen."""
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
