@@ -11,6 +11,7 @@ from tasks.contract import Primary, Scores
 
 CONFIDENCE = 0.95
 RESAMPLES = 2_000
+MOST_DRAWN = 2**22  # numbers drawn at once, of 8 bytes each
 # A slice is broken when it is worse beyond chance (over all slices together) and by more than so many margins.
 SLICE_MARGINS = 5
 
@@ -40,20 +41,76 @@ class SliceLoss:
     examples: int
 
 
-def decide(primary: Primary, candidate: Scores, champion: Scores | None) -> Verdict:
-    """Judges a candidate by its scores and the champion's on the same examples.
+@dataclass(frozen=True)
+class FormerChampion:
+    """The best of the champions before the present one.
+
+    Attributes:
+        version: Of the registered model.
+        scores: Its scores on the same examples as the candidate's, in the same order.
+    """
+
+    version: str
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A candidate and another model on the same examples.
+
+    Attributes:
+        candidate: The candidate's primary metric.
+        other: The other model's.
+        difference: Mean of the paired differences, positive where the candidate is better.
+        low: Lower end of its 95 % interval.
+        high: Upper end.
+        p_value: How likely so large a difference is if neither is better.
+    """
+
+    candidate: float
+    other: float
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+    def figures(self, other: str, prefix: str = "") -> dict[str, float]:
+        """The numbers by name, for the ledger; `other` is what the other model is called."""
+        return {
+            other: self.other,
+            f"{prefix}difference": self.difference,
+            f"{prefix}difference_low": self.low,
+            f"{prefix}difference_high": self.high,
+            f"{prefix}p_value": self.p_value,
+        }
+
+    def in_words(self, primary: Primary) -> str:
+        """The numbers for people."""
+        return (
+            f"{primary.name} {self.candidate:.4f} against {self.other:.4f}, {_in_words(self.difference)} (95 % "
+            f"interval of the difference {self.low:+z.4f} to {self.high:+z.4f}, p = {self.p_value:.2g})"
+        )
+
+
+def decide(
+    primary: Primary, candidate: Scores, champion: Scores | None, former: FormerChampion | None = None
+) -> Verdict:
+    """Judges a candidate by its scores and those of champions on the same examples.
 
     It has to reach the absolute floor; to be no worse than the champion overall, which is to say that the lower end of
-    the 95 % interval of the paired difference lies above minus the margin (non-inferiority, Piaggio et al. 2012); and
-    to be broken on no slice.
+    the 95 % interval of the paired difference lies above minus the margin (non-inferiority, Piaggio et al. 2012); to be
+    broken on no slice; and to be no worse than the best champion before the present one. Otherwise each promotion could
+    lose almost a margin, and many of them any amount.
 
     Args:
         primary: Names the metric, its floor and its margin.
         candidate: Scores of the candidate.
         champion: Scores of the champion on the same examples in the same order; None where there is no champion.
+        former: The best of the champions before the present one; None where there is none. It counts where it is better
+            than the present one.
 
     Raises:
-        ValueError: The two were not scored on the same examples.
+        ValueError: They were not scored on the same examples.
     """
     value = float(candidate.score.mean())
     figures = {"candidate": value}
@@ -63,42 +120,69 @@ def decide(primary: Primary, candidate: Scores, champion: Scores | None) -> Verd
         return Verdict(False, reason, figures)
     if champion is None:
         reason = f"There is no champion to compare with, and its {primary.name} of {value:.4f} reaches the floor."
-        return Verdict(True, reason, figures)
-    return _compare(primary, candidate, champion, figures)
+        verdict = Verdict(True, reason, figures)
+    else:
+        verdict = _against_champion(primary, candidate, champion)
+    if verdict.promote and former and (champion is None or _is_better(primary, former.scores, champion)):
+        return _against_former(primary, candidate, former, verdict)
+    return verdict
 
 
-def _compare(primary: Primary, candidate: Scores, champion: Scores, figures: dict[str, float]) -> Verdict:
+def _against_champion(primary: Primary, candidate: Scores, champion: Scores) -> Verdict:
     """The verdict on a candidate that reaches the floor."""
     gain = _gain(primary, candidate, champion)
-    low, high = paired_interval(gain)
+    found = _compared(candidate, champion, gain)
     losses = slice_losses(gain, champion.slice)
     worst = min(losses, key=lambda loss: loss.difference)
-    figures = figures | {
-        "champion": float(champion.score.mean()),
-        "difference": float(gain.mean()),
-        "difference_low": low,
-        "difference_high": high,
-        "p_value": paired_p_value(gain),
+    figures = {
+        "candidate": found.candidate,
+        **found.figures("champion"),
         "worst_slice_difference": worst.difference,
         "worst_slice_p_value": worst.p_value,
     }
-    numbers = (
-        f"{primary.name} {figures['candidate']:.4f} against {figures['champion']:.4f}, better by "
-        f"{figures['difference']:+.4f} (95 % interval {low:+.4f} to {high:+.4f}, p = {figures['p_value']:.2g})"
-    )
-    no_worse = low > -primary.margin
-    if not no_worse and high < 0:
+    numbers = found.in_words(primary)
+    no_worse = found.low > -primary.margin
+    if not no_worse and found.high < 0:
         return Verdict(False, f"Worse: {numbers}.", figures)
     for loss in losses:
         if loss.p_value < 1 - CONFIDENCE and loss.difference < -SLICE_MARGINS * primary.margin:
             where = f"{-loss.difference:.4f} worse there ({loss.examples} examples, p = {loss.p_value:.2g})"
             return Verdict(False, f"It is broken on {loss.name!r}: {where}. Overall: {numbers}.", figures)
-    if low > 0:
+    if found.low > 0:
         return Verdict(True, f"Better: {numbers}.", figures)
     if no_worse:
         return Verdict(True, f"No worse: {numbers}; a loss of {primary.margin:.4f} is the margin.", figures)
-    doubt = f"a loss beyond the margin of {primary.margin:.4f} cannot be ruled out"
-    return Verdict(False, f"Not shown to be no worse: {numbers}; {doubt}.", figures)
+    return Verdict(False, f"Not shown to be no worse: {numbers}; {_doubt(primary)}.", figures)
+
+
+def _against_former(primary: Primary, candidate: Scores, former: FormerChampion, verdict: Verdict) -> Verdict:
+    """The verdict on a candidate that may replace the champion, or that has none to replace."""
+    found = _compared(candidate, former.scores, _gain(primary, candidate, former.scores))
+    figures = verdict.figures | found.figures("former_champion", prefix="former_")
+    numbers = found.in_words(primary)
+    best = f"version {former.version}, the best champion so far"
+    if found.low > -primary.margin:
+        return Verdict(True, f"{verdict.reason} No worse than {best}: {numbers}.", figures)
+    if found.high < 0:
+        return Verdict(False, f"Worse than {best}: {numbers}.", figures)
+    return Verdict(False, f"Not shown to be no worse than {best}: {numbers}; {_doubt(primary)}.", figures)
+
+
+def _compared(candidate: Scores, other: Scores, gain: np.ndarray) -> Comparison:
+    low, high = paired_interval(gain)
+    means = float(candidate.score.mean()), float(other.score.mean())
+    return Comparison(*means, float(gain.mean()), low, high, paired_p_value(gain))
+
+
+def _doubt(primary: Primary) -> str:
+    return f"a loss beyond the margin of {primary.margin:.4f} cannot be ruled out"
+
+
+def _in_words(difference: float) -> str:
+    size = f"{abs(difference):.4f}"
+    if float(size) == 0:
+        return "no difference"
+    return f"better by {size}" if difference > 0 else f"worse by {size}"
 
 
 def paired_interval(gain: np.ndarray) -> tuple[float, float]:
@@ -107,9 +191,15 @@ def paired_interval(gain: np.ndarray) -> tuple[float, float]:
     The resampling is seeded: the same scores get the same verdict.
     """
     values, counts = np.unique(gain, return_counts=True)
-    # Drawing how often each distinct value occurs is the same as drawing examples, and for 0/1 scores far cheaper.
-    drawn = np.random.default_rng(0).multinomial(len(gain), counts / len(gain), size=RESAMPLES)
-    low, high = np.quantile(drawn @ values / len(gain), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    generator = np.random.default_rng(0)
+    means = np.empty(RESAMPLES)
+    at_once = max(1, MOST_DRAWN // len(values))
+    for start in range(0, RESAMPLES, at_once):
+        part = means[start : start + at_once]
+        # Drawing how often each distinct value occurs is the same as drawing examples, and for 0/1 scores far cheaper.
+        drawn = generator.multinomial(len(gain), counts / len(gain), size=len(part))  # (resamples at once, values)
+        part[:] = drawn @ values / len(gain)
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
 
@@ -137,6 +227,10 @@ def slice_losses(gain: np.ndarray, names: np.ndarray) -> list[SliceLoss]:
         SliceLoss(str(name), float(gain[names == name].mean()), float(p_value), int(np.sum(names == name)))
         for name, p_value in zip(slices, adjusted, strict=True)
     ]
+
+
+def _is_better(primary: Primary, one: Scores, other: Scores) -> bool:
+    return bool(primary.sign * one.score.mean() > primary.sign * other.score.mean())
 
 
 def _reaches(primary: Primary, value: float) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from registry.gate import Verdict, decide, paired_interval, paired_p_value, slice_losses
+from registry import gate
+from registry.gate import FormerChampion, Verdict, decide, paired_interval, paired_p_value, slice_losses
 from tasks.contract import Primary, Scores
 
 PRIMARY = Primary(name="accuracy", floor=0.9, margin=0.003, attainable=1.0)
@@ -40,7 +43,7 @@ def judged(correct: np.ndarray) -> Verdict:
 def test_better_is_promoted() -> None:
     verdict = judged(changed(gained=120, lost=40))
     assert verdict.promote
-    assert verdict.reason.startswith("Better: accuracy 0.9880 against 0.9800, better by +0.0080")
+    assert verdict.reason.startswith("Better: accuracy 0.9880 against 0.9800, better by 0.0080")
     assert verdict.figures["difference_low"] > 0
     assert verdict.figures["p_value"] < 1e-6
 
@@ -48,21 +51,22 @@ def test_better_is_promoted() -> None:
 def test_equal_is_promoted_as_no_worse() -> None:
     verdict = judged(changed(gained=50, lost=50))
     assert verdict.promote
-    assert verdict.reason.startswith("No worse: accuracy 0.9800 against 0.9800, better by +0.0000")
+    numbers = "no difference (95 % interval of the difference -0.0020 to +0.0020, p = 1)"
+    assert verdict.reason.startswith(f"No worse: accuracy 0.9800 against 0.9800, {numbers}")
     assert verdict.figures["p_value"] == pytest.approx(1.0)
 
 
 def test_slightly_worse_within_noise_is_promoted_as_no_worse() -> None:
     verdict = judged(changed(gained=40, lost=45))
     assert verdict.promote
-    assert verdict.reason.startswith("No worse: accuracy 0.9795 against 0.9800, better by -0.0005")
+    assert verdict.reason.startswith("No worse: accuracy 0.9795 against 0.9800, worse by 0.0005")
     assert "a loss of 0.0030 is the margin" in verdict.reason
 
 
 def test_clearly_worse_is_refused() -> None:
     verdict = judged(changed(gained=20, lost=140))
     assert not verdict.promote
-    assert verdict.reason.startswith("Worse: accuracy 0.9680 against 0.9800, better by -0.0120")
+    assert verdict.reason.startswith("Worse: accuracy 0.9680 against 0.9800, worse by 0.0120")
     assert verdict.figures["difference_high"] < 0
 
 
@@ -128,6 +132,78 @@ def test_where_lower_is_better_the_signs_turn() -> None:
     assert not decide(error, table(before + 0.5), None).promote
 
 
+def slid(steps: int) -> np.ndarray:
+    """The champion after that many promotions, each of which has lost 0.0010."""
+    correct = champion()
+    correct[EVERYWHERE[200 : 200 + 10 * steps]] = 0
+    return correct
+
+
+def test_ten_champions_that_are_each_a_hair_worse_do_not_follow_one_another() -> None:
+    """Each candidate is no worse than the champion before it, and the tenth would have lost three margins."""
+    steps = [decide(PRIMARY, table(slid(step)), table(slid(step - 1))) for step in range(1, 11)]
+    assert all(verdict.promote and verdict.reason.startswith("No worse: ") for verdict in steps)
+
+    best = FormerChampion("1", table(champion()))
+    held = [decide(PRIMARY, table(slid(step)), table(slid(step - 1)), best) for step in range(1, 11)]
+    assert [verdict.promote for verdict in held] == [True] * 2 + [False] * 8
+    assert held[2].reason.startswith("Worse than version 1, the best champion so far: accuracy 0.9770 against 0.9800, ")
+    assert "worse by 0.0030 (95 % interval of the difference -0.0041 to -0.0019, p = 1.9e-09)" in held[2].reason
+    assert held[2].figures["former_champion"] == pytest.approx(0.98)
+    assert held[2].figures["former_difference"] == pytest.approx(-0.003)
+
+
+def test_an_equal_of_the_best_champion_is_promoted() -> None:
+    best = FormerChampion("1", table(champion()))
+    verdict = decide(PRIMARY, table(changed(gained=50, lost=50)), table(slid(2)), best)
+    assert verdict.promote
+    assert (
+        "No worse than version 1, the best champion so far: accuracy 0.9800 against 0.9800, no diff" in verdict.reason
+    )
+
+
+def test_too_few_examples_to_rule_out_a_loss_against_the_best_champion() -> None:
+    slices = CLASSES[:: N // 100]
+    mine, best = np.ones(100), np.ones(100)
+    mine[[5, 15, 25, 26]], best[[35, 45, 55]] = 0, 0
+    now = np.zeros(100)
+    former = FormerChampion("4", Scores(best, slices, {}))
+    verdict = decide(PRIMARY, Scores(mine, slices, {}), Scores(now, slices, {}), former)
+    assert not verdict.promote
+    assert verdict.reason.startswith(
+        "Not shown to be no worse than version 4, the best champion so far: accuracy 0.9600"
+    )
+    assert verdict.reason.endswith("a loss beyond the margin of 0.0030 cannot be ruled out.")
+
+
+def test_a_former_champion_that_was_no_better_than_the_present_one_is_not_asked() -> None:
+    worse = FormerChampion("1", table(changed(gained=0, lost=10)))
+    verdict = decide(PRIMARY, table(changed(gained=0, lost=8)), table(champion()), worse)
+    assert verdict == judged(changed(gained=0, lost=8))
+
+
+def test_without_a_champion_the_best_former_one_is_the_measure() -> None:
+    best = FormerChampion("1", table(champion()))
+    assert not decide(PRIMARY, table(slid(10)), None, best).promote
+    verdict = decide(PRIMARY, table(slid(0)), None, best)
+    assert verdict.promote
+    assert verdict.reason.startswith(
+        "There is no champion to compare with, and its accuracy of 0.9800 reaches the floor. "
+    )
+
+
+def test_where_lower_is_better_the_best_former_champion_is_the_lowest() -> None:
+    error = Primary(name="mse", floor=0.5, margin=0.01, attainable=0.0, higher_is_better=False)
+    best = np.random.default_rng(0).gamma(2.0, 0.1, N)
+    former = FormerChampion("2", table(best))
+    assert decide(error, table(best + 0.015), table(best + 0.009)).promote
+    verdict = decide(error, table(best + 0.015), table(best + 0.009), former)
+    assert not verdict.promote
+    assert verdict.reason.startswith("Worse than version 2, the best champion so far: mse 0.2")
+    assert "worse by 0.0150" in verdict.reason
+    assert decide(error, table(best + 0.005), table(best + 0.009), former).promote
+
+
 def test_other_examples_are_refused() -> None:
     with pytest.raises(ValueError, match="scored on the same examples"):
         decide(PRIMARY, table(champion()), Scores(champion()[:10], CLASSES[:10], {}))
@@ -154,6 +230,28 @@ def test_the_interval_is_that_of_an_ordinary_bootstrap() -> None:
     gain = np.random.default_rng(1).choice([-1.0, 0.0, 1.0], size=2_000, p=[0.02, 0.95, 0.03])
     expected = stats.bootstrap((gain,), np.mean, n_resamples=2_000, method="percentile", batch=100, rng=2)
     assert paired_interval(gain) == pytest.approx(tuple(expected.confidence_interval), abs=5e-4)
+
+
+def test_the_interval_is_the_same_however_many_resamples_are_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Graded scores in one piece, in pieces of a few resamples with a smaller one at the end, and one by one."""
+    gain = np.random.default_rng(2).normal(0.01, 1.0, 500)
+    whole = paired_interval(gain)
+    for most in (500 * 300, 1):
+        monkeypatch.setattr(gate, "MOST_DRAWN", most)
+        assert paired_interval(gain) == pytest.approx(whole, abs=1e-15)
+
+
+def test_many_distinct_scores_take_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """100 resamples of 50,000 distinct scores would take 40 MB at once."""
+    monkeypatch.setattr(gate, "RESAMPLES", 100)
+    monkeypatch.setattr(gate, "MOST_DRAWN", 2**18)
+    gain = np.random.default_rng(2).normal(0.01, 1.0, 50_000)
+    tracemalloc.start()
+    try:
+        paired_interval(gain)
+        assert tracemalloc.get_traced_memory()[1] < 16e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
