@@ -6,9 +6,11 @@ import contextlib
 import hashlib
 import io
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pandas as pd
@@ -17,13 +19,20 @@ from mlflow.entities import LoggedModel, LoggedModelStatus
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from registry.store import retried_once
+from registry.store import paged, retried_once
 from tasks.contract import Scores, Task, UserError
 
 # Tags of a logged model.
 TASK_TAG = "task"
 EVALUATION_TAG = "evaluation_run"  # id of the run that scored it on the test split
 WEIGHTS_TAG = "weights_digest"
+# Metric of a logged model and of its run: the store counts versions, but not models, and clocks are set back.
+NUMBER_METRIC = "model_number"
+NEWEST_FIRST = (
+    {"field_name": f"metrics.{NUMBER_METRIC}", "ascending": False},  # models without a number come last
+    {"field_name": "creation_timestamp", "ascending": False},
+)
+PAGE_SIZE = 100  # models
 # Of a run: the one that has the model.
 LAUNCHED_TAG = "launched_run"  # `mlflow run` opened it, the step has its own
 REUSED_TAG = "reused_run"  # it stands for an equal one in a study
@@ -51,7 +60,8 @@ class Candidate:
         name: What people know it by, e.g. "cnn, seed 1".
         run_id: The run that trained it.
         weights: Digest of its weights, None when it was logged without one.
-        metrics: Its metrics by name with the split, e.g. "val_accuracy"; the latest of each.
+        metrics: Its metrics by name with the split, e.g. "val_accuracy". Of several values the one of `evaluation_run`
+            counts, else the latest.
         evaluation_run: The run that evaluated it, None when none did.
     """
 
@@ -69,36 +79,52 @@ class Candidate:
 
 def models_of(client: MlflowClient, task: Task) -> list[Candidate]:
     """All finished models of the task, newest first, in whichever experiment their runs are."""
-    experiments = [experiment.experiment_id for experiment in mlflow.search_experiments()]
-    found: list[LoggedModel] = []
-    token = None
-    while True:
-        page = client.search_logged_models(
-            experiments,
-            filter_string=f"tags.{TASK_TAG} = '{task.name}'",
-            order_by=[{"field_name": "creation_timestamp", "ascending": False}],
-            page_token=token,
-        )
-        found += page
-        if not (token := page.token):
-            return [_candidate(model) for model in found if model.status == LoggedModelStatus.READY]
+    return list(_models(client, task, NEWEST_FIRST, PAGE_SIZE))
+
+
+def latest(client: MlflowClient, task: Task) -> Candidate | None:
+    """The finished model of the task that was logged last; None where there is none."""
+    return next(_models(client, task, NEWEST_FIRST, page_size=1), None)
+
+
+def best_first(client: MlflowClient, task: Task, evaluated: bool = False) -> Iterator[Candidate]:
+    """The finished models that have the primary metric of the validation split, the best first, the newest of equals
+    first. The store is asked for as many as are taken.
+
+    Args:
+        client: Of the tracking store.
+        task: Names the metric.
+        evaluated: Whether to leave out what was never evaluated.
+    """
+    metric = f"val_{task.primary.name}"
+    order = [{"field_name": f"metrics.{metric}", "ascending": not task.primary.higher_is_better}, *NEWEST_FIRST]
+    condition = f" AND tags.{EVALUATION_TAG} != ''" if evaluated else ""
+    # Models without the metric come last.
+    return takewhile(lambda candidate: metric in candidate.metrics, _models(client, task, order, PAGE_SIZE, condition))
+
+
+def next_number(client: MlflowClient, task: Task) -> int:
+    """The number of the task's next model. Two that are logged at once may get the same one."""
+    newest = latest(client, task)
+    return 1 + int(newest.metrics.get(NUMBER_METRIC, 0)) if newest else 1
 
 
 def find(client: MlflowClient, task: Task, uri: str) -> Candidate:
-    """The model behind a URI: `models:/<model id>`, `models:/<name>/<version>`, `models:/<name>@<alias>`,
-    `runs:/<run id>`, `runs:/<run id>/model`, a bare run id or model id, or "latest".
+    """The model behind a URI: `models:/<model id>`, `models:/<name>/<version>`, `models:/<name>/latest`,
+    `models:/<name>@<alias>`, `runs:/<run id>`, `runs:/<run id>/model`, a bare run id or model id, "latest" for the
+    model that was logged last, or "best" for the best on the validation split, evaluated or not.
 
     Raises:
         NoSuchModelError: There is no such model.
         UserError: It belongs to another task, or was not made by `train`.
     """
-    if uri == "latest":
-        models = models_of(client, task)
-        if not models:
+    if uri in ("latest", "best"):
+        found = latest(client, task) if uri == "latest" else next(best_first(client, task), None)
+        if found is None:
             raise UserError(
                 f"{task.name} has no trained model yet. Train one first: mlflow run . -e train -P task={task.name}"
             )
-        return models[0]
+        return found
     try:
         model = client.get_logged_model(_model_id(client, uri))
     except MlflowException as error:
@@ -112,36 +138,18 @@ def find(client: MlflowClient, task: Task, uri: str) -> Candidate:
     return _candidate(model)
 
 
-def best(task: Task, candidates: list[Candidate]) -> Candidate:
-    """The evaluated candidate with the best primary metric on the validation split; the newest of equals.
-
-    Args:
-        task: Names the metric.
-        candidates: Newest first.
-
-    Raises:
-        UserError: None of them was evaluated.
-    """
-    metric = f"val_{task.primary.name}"
-    ready = [candidate for candidate in candidates if candidate.evaluation_run and metric in candidate.metrics]
-    if not ready:
-        raise UserError(
-            f"{task.name} has no evaluated candidate. Evaluate one first: mlflow run . -e evaluate -P task={task.name} "
-            "(one that was rolled back, refused or broken has to be named by model_uri)"
-        )
-    return max(ready, key=lambda candidate: task.primary.sign * candidate.metrics[metric])
+def models_of_versions(client: MlflowClient, task: Task, condition: str) -> set[str]:
+    """The ids of the logged models behind the registered versions that meet a condition of MLflow's filter language."""
+    versions = paged(client.search_model_versions, f"name = '{task.name}' AND {condition}")
+    return {str(version.source).removeprefix("models:/") for version in versions}
 
 
-def models_of_versions(client: MlflowClient, task: Task, wanted: Callable[[ModelVersion], bool]) -> set[str]:
-    """The ids of the logged models behind the registered versions that are wanted."""
-    versions = client.search_model_versions(f"name = '{task.name}'")
-    return {str(version.source).removeprefix("models:/") for version in versions if wanted(version)}
-
-
-def was_refused(version: ModelVersion, champion: str | None) -> bool:
-    """Whether a version failed its rehearsal, or was refused against this champion before."""
-    failed: bool = version.tags.get(REHEARSAL_TAG, "").startswith(FAILED)
-    return failed or (champion is not None and version.tags.get(REFUSED_TAG) == champion)
+def refused(client: MlflowClient, task: Task, champion: str | None) -> set[str]:
+    """The ids of the logged models that failed their rehearsal, or were refused against this champion before."""
+    found = models_of_versions(client, task, f"tags.{REHEARSAL_TAG} LIKE '{FAILED}%'")
+    if champion is not None:
+        found |= models_of_versions(client, task, f"tags.{REFUSED_TAG} = '{champion}'")
+    return found
 
 
 def scores(client: MlflowClient, candidate: Candidate) -> tuple[Scores, str] | None:
@@ -189,19 +197,28 @@ def register(client: MlflowClient, task: Task, candidate: Candidate) -> ModelVer
 
 def version_of(client: MlflowClient, task: Task, model_id: str) -> ModelVersion | None:
     """The lowest registered version of a logged model."""
-    versions = [v for v in client.search_model_versions(f"name = '{task.name}'") if v.source == f"models:/{model_id}"]
-    return min(versions, key=lambda version: int(version.version), default=None)
+    condition = f"name = '{task.name}' AND source_path = 'models:/{model_id}'"
+    found = client.search_model_versions(condition, max_results=1, order_by=["version_number ASC"])
+    return found[0] if found else None
 
 
 def named_version(client: MlflowClient, uri: str) -> ModelVersion | None:
-    """The registered version that `models:/<name>/<version>` or `models:/<name>@<alias>` names; None for other URIs."""
+    """The registered version behind `models:/<name>/<version>`, `models:/<name>/latest` or `models:/<name>@<alias>`.
+    None for other URIs.
+
+    Raises:
+        NoSuchModelError: The latest version is asked for, and there is none.
+    """
     scheme, _, path = uri.rpartition(":/")
     path = path.lstrip("/")
     if scheme in ("", "runs"):
         return None
     if "@" in path:
         return client.get_model_version_by_alias(*path.split("@", 1))
-    return client.get_model_version(*path.split("/", 1)) if "/" in path else None
+    name, slash, which = path.partition("/")
+    if which.lower() == "latest":
+        return _latest_version(client, name)
+    return client.get_model_version(name, which) if slash else None
 
 
 def annotate(client: MlflowClient, version: ModelVersion, key: str, value: str) -> None:
@@ -223,17 +240,38 @@ def model_id_of(version: ModelVersion) -> str:
     return model_id
 
 
+def _models(
+    client: MlflowClient, task: Task, order: Sequence[dict[str, Any]], page_size: int, condition: str = ""
+) -> Iterator[Candidate]:
+    """The finished models of the task in this order, in whichever experiment their runs are."""
+    found = paged(
+        client.search_logged_models,
+        [experiment.experiment_id for experiment in mlflow.search_experiments()],
+        filter_string=f"tags.{TASK_TAG} = '{task.name}'{condition}",
+        order_by=list(order),
+        max_results=page_size,
+    )
+    return (_candidate(model) for model in found if model.status == LoggedModelStatus.READY)
+
+
 def _candidate(model: LoggedModel) -> Candidate:
+    evaluation = model.tags.get(EVALUATION_TAG)
+    measured = sorted(model.metrics or [], key=lambda m: (m.run_id == evaluation, m.timestamp, m.step))
     return Candidate(
         model_id=model.model_id,
         name=f"{model.name}, seed {seed}" if (seed := (model.params or {}).get("seed")) else model.name,
         run_id=model.source_run_id or "",
         weights=model.tags.get(WEIGHTS_TAG),
-        metrics={
-            metric.key: metric.value for metric in sorted(model.metrics or [], key=lambda m: (m.timestamp, m.step))
-        },
-        evaluation_run=model.tags.get(EVALUATION_TAG),
+        metrics={metric.key: metric.value for metric in measured},
+        evaluation_run=evaluation,
     )
+
+
+def _latest_version(client: MlflowClient, name: str) -> ModelVersion:
+    found = client.search_model_versions(f"name = '{name}'", max_results=1, order_by=["version_number DESC"])
+    if not found:
+        raise NoSuchModelError(f"There is no model 'models:/{name}/latest': {name} has no registered version.")
+    return found[0]
 
 
 def _model_id(client: MlflowClient, uri: str) -> str:

@@ -12,6 +12,7 @@ next completes the move (`settle`).
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import logging
 import time
@@ -23,14 +24,16 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from registry.store import retried_once
+from registry.store import paged, retried_once
 
 logger = logging.getLogger(__name__)
 
 ALIAS = "champion"
+MOVE_PREFIX = "move_"  # of the parameters
 LEDGER_TAG = "dlc.ledger"  # on the registered model: the id of the ledger's run
 # How long a process that decided a move has to apply it before others take it for dead.
 GRACE_SECONDS = 5.0
+MOST_CHARACTERS = 8_000  # of a run's tag; MLflow cuts off what is longer
 Kind = Literal["promotion", "rollback", "by hand"]
 
 
@@ -70,12 +73,13 @@ class Move:
 def champion(client: MlflowClient, name: str) -> str | None:
     """The version that the alias points to, None where there is none."""
     try:
-        version = client.get_registered_model(name).aliases.get(ALIAS)
+        # Asking for the registered model instead would make the store read all of its versions.
+        return str(client.get_model_version_by_alias(name, ALIAS).version)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        # Nothing was ever registered, or there is no such alias.
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             raise
-        return None  # nothing was ever registered
-    return None if version is None else str(version)
+        return None
 
 
 class Ledger:
@@ -98,7 +102,7 @@ class Ledger:
     def moves(self) -> list[Move]:
         """All moves, oldest first."""
         params = self._run().data.params
-        moves = [_read(text) for key, text in params.items() if key.startswith("move_")]
+        moves = [_read(text) for key, text in params.items() if key.startswith(MOVE_PREFIX)]
         return sorted(moves, key=lambda move: move.number)
 
     def champion(self) -> str | None:
@@ -147,7 +151,7 @@ class Ledger:
         return self._client.get_run(self.run_id)
 
     def _append(self, move: Move) -> None:
-        key, text = f"move_{move.number:04d}", json.dumps(dataclasses.asdict(move))
+        key, text = f"{MOVE_PREFIX}{move.number:04d}", json.dumps(dataclasses.asdict(move))
         try:
             self._client.log_param(self.run_id, key, text)
         except MlflowException as error:
@@ -213,18 +217,21 @@ class Ledger:
         self._describe()
 
     def _describe(self) -> None:
-        """The table that people see on the run's page."""
-        rows = [
-            f"| {m.number} | {m.time} | {m.kind} | {m.before or '—'} | {m.after or '—'} | {m.why} |"
-            for m in self.moves()
-        ]
+        """The table that people see on the run's page: the latest moves, as many as a tag has room for."""
         head = [
-            f"Every move of `models:/{self._name}@{ALIAS}`.",
+            f"Every move of `models:/{self._name}@{ALIAS}`, the latest first; all are parameters of this run.",
             "",
             "| # | time | kind | from | to | why |",
             "|---|---|---|---|---|---|",
         ]
-        self._set_tag("mlflow.note.content", "\n".join(head + rows[-30:]))
+        rows = [
+            f"| {m.number} | {m.time} | {m.kind} | {m.before or '—'} | {m.after or '—'} | {m.why} |"
+            for m in reversed(self.moves())
+        ]
+        room = MOST_CHARACTERS - len("\n".join(head))
+        lengths = itertools.accumulate(len(row) + 1 for row in rows)
+        shown = [row for row, length in zip(rows, lengths, strict=True) if length <= room]
+        self._set_tag("mlflow.note.content", "\n".join(head + shown))
 
 
 def _read(text: str) -> Move:
@@ -304,8 +311,13 @@ def _create(client: MlflowClient, name: str, experiment_id: str) -> str:
 
 
 def _oldest_ledger(client: MlflowClient, name: str, experiment_id: str) -> str:
-    """The one that all who look choose, where several were created at once."""
+    """The one that all who look choose, where several were created at once.
+
+    One with moves comes before one that was created just now, perhaps by a clock that was set back.
+    """
     which = f"tags.step = 'ledger' AND tags.task = '{name}'"
-    runs = client.search_runs([experiment_id], which, order_by=["attributes.start_time ASC", "attributes.run_id ASC"])
-    run_id: str = runs[0].info.run_id
+    order = ["attributes.start_time ASC", "attributes.run_id ASC"]
+    runs = paged(client.search_runs, [experiment_id], which, order_by=order)
+    oldest = max(runs, key=lambda run: sum(key.startswith(MOVE_PREFIX) for key in run.data.params))
+    run_id: str = oldest.info.run_id
     return run_id

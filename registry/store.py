@@ -1,10 +1,27 @@
-"""How to write to MLflow's store while others do."""
+"""How to read all that MLflow's store has, and how to write to it while others do."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from mlflow.exceptions import MlflowException
+
+
+def paged(search: Callable[..., Any], *arguments: object, **options: object) -> Iterator[Any]:
+    """Everything that a search of MLflow's client finds. One call gives a page, and the next page when there is more
+    to come; it is asked for when the one before has been used up.
+
+    Args:
+        search: `MlflowClient.search_runs`, `search_logged_models` or `search_model_versions`.
+        *arguments: Of the search.
+        **options: Of the search.
+    """
+    page = search(*arguments, **options)
+    yield from page
+    while page.token:
+        page = search(*arguments, page_token=page.token, **options)
+        yield from page
 
 
 def retried_once(call: Callable[..., object], *arguments: object, **options: object) -> None:

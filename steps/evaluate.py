@@ -29,7 +29,7 @@ from serving.rehearsal import RehearsalError
 from steps import cli, runs
 from steps.model_files import fetch
 from steps.train import log_data
-from tasks.contract import Scores, Split, Task, UserError, get_task
+from tasks.contract import Scores, Split, Task, UserError, get_task, one_line
 
 BATCH_SIZE, MOST_VALUES = 256, 2**20  # examples a request, and input values, so that large pictures are few
 RESAMPLES = 1_000
@@ -55,7 +55,7 @@ def evaluate(task: Task, model_uri: str, baseline: bool = False) -> Candidate:
 
     Raises:
         UserError: There is no such model, or no baseline.
-        RehearsalError: Its files are not those that were logged, or it does not load.
+        RehearsalError: Its files are not those that were logged, it does not load, or it does not answer.
     """
     if baseline and task.baseline is None:
         raise UserError(f"{task.name} has no baseline. Expected baseline=false.")
@@ -98,10 +98,17 @@ def load(path: Path, uri: str) -> PyFuncModel:
 
 
 def predict(model: PyFuncModel, inputs: np.ndarray) -> np.ndarray:
-    """The served model's outputs for all inputs, batch by batch."""
+    """The served model's outputs for all inputs, batch by batch.
+
+    Raises:
+        RehearsalError: It does not answer.
+    """
     size = batch_size(inputs)
     starts = range(0, len(inputs), size)
-    return np.concatenate([model.predict(list(inputs[start : start + size])) for start in starts])
+    try:
+        return np.concatenate([model.predict(list(inputs[start : start + size])) for start in starts])
+    except Exception as error:  # its own code runs here, too
+        raise RehearsalError(f"it does not answer the test split: {one_line(error)}") from error
 
 
 def batch_size(inputs: np.ndarray) -> int:
@@ -213,7 +220,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def parser() -> cli.Parser:
     result = cli.parser(__doc__)
-    result.add_argument("--model-uri", default="latest", help="what to score (default: the task's latest model)")
+    result.add_argument("--model-uri", default="latest", help="what to score, or latest, or best (on validation)")
     result.add_argument("--baseline", type=cli.boolean, default="false", help="true: score the task's baseline too")
     return result
 

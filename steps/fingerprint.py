@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from registry.candidates import NUMBER_METRIC
 from steps import runs
 from tasks.contract import Config, Split, SplitName, Task
 
@@ -127,7 +128,7 @@ def _newest(client: MlflowClient, experiment_id: str, tags: Mapping[str, str]) -
     found = client.search_runs(
         [experiment_id],
         " and ".join([*conditions, f"tags.`{TAG}` != ''", "attributes.status = 'FINISHED'"]),
-        order_by=["attributes.start_time DESC"],
+        order_by=[f"metrics.{NUMBER_METRIC} DESC", "attributes.start_time DESC"],
         max_results=1,
     )
     return found[0] if found else None

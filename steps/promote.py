@@ -74,7 +74,12 @@ def promote(task: Task, model_uri: str) -> bool:
 
 
 def choose(client: MlflowClient, task: Task, model_uri: str, moves: list[Move]) -> Candidate:
-    """The candidate that `model_uri` names; "best" leaves out what was rolled back, refused or broken."""
+    """The candidate that `model_uri` names. "best" is the best evaluated one on the validation split, without what was
+    rolled back, refused or broken.
+
+    Raises:
+        UserError: There is none, or it was never evaluated.
+    """
     if model_uri != "best":
         candidate = candidates.find(client, task, model_uri)
         if candidate.evaluation_run is None:
@@ -86,19 +91,17 @@ def choose(client: MlflowClient, task: Task, model_uri: str, moves: list[Move]) 
     rejected = rolled_back(moves)
     if rejected:
         logger.info("Left out, because rolled back: %s.", ", ".join(f"version {number}" for number in sorted(rejected)))
-    champion = moves[-1].after if moves else None
-    excluded = candidates.models_of_versions(
-        client,
-        task,
-        lambda version: str(version.version) in rejected or candidates.was_refused(version, champion),
+    excluded = candidates.refused(client, task, champion=moves[-1].after if moves else None)
+    for number in rejected:
+        excluded |= candidates.models_of_versions(client, task, f"version_number = {number}")
+    for candidate in candidates.best_first(client, task, evaluated=True):
+        same_weights = candidate.weights is not None and candidate.weights in rejected.values()
+        if candidate.model_id not in excluded and not same_weights:
+            return candidate
+    raise UserError(
+        f"{task.name} has no evaluated candidate. Evaluate one first: mlflow run . -e evaluate -P task={task.name} "
+        "(one that was rolled back, refused or broken has to be named by model_uri)"
     )
-    left = [
-        candidate
-        for candidate in candidates.models_of(client, task)
-        if candidate.model_id not in excluded
-        and (candidate.weights is None or candidate.weights not in rejected.values())
-    ]
-    return candidates.best(task, left)
 
 
 def champion_of(client: MlflowClient, task: Task, moves: list[Move]) -> Candidate | None:

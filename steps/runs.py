@@ -21,6 +21,7 @@ from mlflow.entities import Experiment, Metric, Run
 from mlflow.exceptions import MlflowException
 
 from registry.candidates import LAUNCHED_TAG
+from registry.store import paged
 from steps import store
 from steps.heartbeat import DEFAULT_EXPERIMENT, PROCESS_TAG, Watch, end_abandoned, heartbeat
 from steps.interruption import asked_to_stop
@@ -168,12 +169,7 @@ def children(client: MlflowClient, parent: Run, status: str = "") -> list[Run]:
     condition = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'"
     if status:
         condition += f" and attributes.status = '{status}'"
-    page = client.search_runs([parent.info.experiment_id], condition)
-    found = list(page)
-    while page.token:
-        page = client.search_runs([parent.info.experiment_id], condition, page_token=page.token)
-        found += page
-    return found
+    return list(paged(client.search_runs, [parent.info.experiment_id], condition))
 
 
 def end_unfinished(client: MlflowClient, parent: Run) -> None:

@@ -12,7 +12,7 @@ import hashlib
 import io
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,15 @@ class Storage(MlflowStorage):
                 return trial
             self._ended[trial_id] = trial
         return self._ended[trial_id]
+
+    def get_all_trials(
+        self, study_id: Any, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """MLflow's reads one page, and a search of more than a thousand trials would never have enough of them."""
+        self.flush_all_batches()
+        client = MlflowClient()
+        trials = [self.get_trial(run.info.run_id) for run in runs.children(client, client.get_run(study_id))]
+        return [trial for trial in trials if states is None or trial.state in states]
 
 
 def open_search(client: MlflowClient, task: Task, search: Search) -> Run:

@@ -24,7 +24,7 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from rich.console import Console
 from rich.table import Table
 
-from registry.candidates import LAUNCHED_TAG, TASK_TAG, WEIGHTS_TAG
+from registry.candidates import LAUNCHED_TAG, NUMBER_METRIC, TASK_TAG, WEIGHTS_TAG, next_number
 from registry.store import retried_once
 from serving.package import Package, as_served, package, run_onnx, weights_digest
 from steps import cli, runs
@@ -208,7 +208,7 @@ def log_model(
     digest: str,
     metrics: dict[str, float],
 ) -> Trained:
-    """Logs the pyfunc model with its validation metrics and the manifest of its files."""
+    """Logs the pyfunc model with the manifest of its files, its validation metrics and its number among the task's."""
     info = mlflow.pyfunc.log_model(
         name=config.model,
         **packaged.model | {"metadata": packaged.metadata | {"weights_digest": digest}},
@@ -216,7 +216,8 @@ def log_model(
         tags={TASK_TAG: task.name, WEIGHTS_TAG: digest},
     )
     keep_manifest(client, info.model_id)
-    mlflow.log_metrics(metrics | {"onnx_max_abs_diff": packaged.parity}, step=config.epochs, model_id=info.model_id)
+    metrics = metrics | {"onnx_max_abs_diff": packaged.parity, NUMBER_METRIC: next_number(client, task)}
+    mlflow.log_metrics(metrics, step=config.epochs, model_id=info.model_id)
     mlflow.set_tag(WEIGHTS_TAG, digest)
     return Trained(run.info.run_id, f"models:/{info.model_id}")
 

@@ -8,7 +8,16 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from registry.candidates import PREDICTIONS_FILE, Candidate, find, models_of, scores
+from registry.candidates import (
+    EVALUATION_TAG,
+    NUMBER_METRIC,
+    PREDICTIONS_FILE,
+    Candidate,
+    find,
+    models_of,
+    scores,
+)
+from serving.rehearsal import RehearsalError
 from steps.evaluate import bootstrap, evaluate, latencies, predict, worst_slices
 from tasks import classification
 from tasks.contract import Scores, Split, UserError, get_task
@@ -47,6 +56,26 @@ def test_predictions_are_kept_for_the_gate(candidate: Candidate, trained_store: 
 
 def test_latest_is_the_model_trained_last(trained_store: MlflowClient) -> None:
     assert find(trained_store, TASK, "latest").name == "linear, seed 1"
+    assert [model.metrics[NUMBER_METRIC] for model in models_of(trained_store, TASK)] == [3, 2, 1]
+
+
+def test_the_best_on_validation_can_be_evaluated_though_it_never_was(
+    candidate: Candidate, trained_store: MlflowClient
+) -> None:
+    assert candidate.metrics["val_accuracy"] == max(m.metrics["val_accuracy"] for m in models_of(trained_store, TASK))
+    trained_store.delete_logged_model_tag(candidate.model_id, EVALUATION_TAG)
+    found = evaluate(TASK, "best")
+    assert found.model_id == candidate.model_id
+    assert found.evaluation_run not in (None, candidate.evaluation_run)
+
+
+def test_a_model_that_does_not_answer_the_test_split_is_broken() -> None:
+    class Silent:
+        def predict(self, items: list[np.ndarray]) -> np.ndarray:
+            raise ValueError("expected 8×8\nreceived 9×9")
+
+    with pytest.raises(RehearsalError, match="it does not answer the test split: expected 8×8 received 9×9"):
+        predict(Silent(), np.zeros((3, 9, 9)))  # type: ignore[arg-type]
 
 
 def test_every_way_to_name_a_model_finds_it(candidate: Candidate, trained_store: MlflowClient) -> None:
@@ -54,7 +83,8 @@ def test_every_way_to_name_a_model_finds_it(candidate: Candidate, trained_store:
     trained_store.create_model_version("digits", source=candidate.uri, run_id=candidate.run_id)
     trained_store.set_registered_model_alias("digits", "champion", "1")
     names = (candidate.uri, candidate.model_id, f"runs:/{candidate.run_id}", f"runs:/{candidate.run_id}/dense")
-    for uri in (*names, candidate.run_id, "models:/digits/1", "models:/digits@champion"):
+    versions = ("models:/digits/1", "models:/digits/latest", "models:/digits@champion")
+    for uri in (*names, candidate.run_id, *versions):
         assert find(trained_store, TASK, uri) == candidate
 
 
