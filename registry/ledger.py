@@ -261,6 +261,24 @@ def earlier_champions(moves: list[Move]) -> list[str]:
     return [version for version in reversed(stack) if version != champion]
 
 
+def replaced_champions(moves: list[Move]) -> list[str]:
+    """The versions that were champion until another one took their place, oldest first, the champion not among them.
+
+    What was taken out of service is left out. A rollback does that, and a hand that removes the alias or sets it to an
+    earlier champion.
+    """
+    served: dict[str, str | None] = {}
+    for move in moves:
+        if move.kind == "by hand" and move.before is not None and (move.after is None or move.after in served):
+            served.pop(move.before, None)
+        if move.after is not None:
+            served[move.after] = move.weights or served.get(move.after)
+    withdrawn = rolled_back(moves)
+    known = {weights for weights in withdrawn.values() if weights is not None}
+    champion = moves[-1].after if moves else None
+    return [v for v, weights in served.items() if v != champion and v not in withdrawn and weights not in known]
+
+
 def rolled_back(moves: list[Move]) -> dict[str, str | None]:
     """The versions that were last taken out of service by a rollback, with the digests of their weights."""
     weights: dict[str, str | None] = {}

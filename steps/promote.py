@@ -7,6 +7,7 @@ import dataclasses
 import json
 import logging
 import tempfile
+from collections.abc import Sequence
 
 import mlflow
 from mlflow import MlflowClient
@@ -15,8 +16,8 @@ from mlflow.exceptions import MlflowException
 
 from registry import candidates, gate
 from registry.candidates import Candidate
-from registry.gate import Verdict
-from registry.ledger import ALIAS, ConflictError, Ledger, Move, rolled_back
+from registry.gate import FormerChampion, Verdict
+from registry.ledger import ALIAS, ConflictError, Ledger, Move, replaced_champions, rolled_back
 from serving.rehearsal import Rehearsal, RehearsalError, TooSlowError, rehearse
 from steps import cli, runs
 from steps.evaluate import evaluate
@@ -24,6 +25,8 @@ from steps.model_files import fetch
 from tasks.contract import Scores, Task, UserError, get_task, one_line
 
 logger = logging.getLogger(__name__)
+
+PASSED_OVER = "Nothing can be compared with version %s, a champion before: %s"
 
 
 def promote(task: Task, model_uri: str) -> bool:
@@ -55,7 +58,7 @@ def promote(task: Task, model_uri: str) -> bool:
                 files = record_rehearsal(client, task, version)
             except TooSlowError as error:
                 return _tell(task, moves, f"{_label(candidate)} was not promoted: {error}.")
-            verdict = judge(client, task, candidate, champion)
+            verdict = judge(client, task, candidate, champion, replaced_champions(moves))
             candidates.annotate(client, version, candidates.GATE_TAG, verdict.reason)
             mlflow.log_metrics({f"gate_{key}": value for key, value in verdict.figures.items()})
             if not verdict.promote:
@@ -115,7 +118,7 @@ def champion_of(client: MlflowClient, task: Task, moves: list[Move]) -> Candidat
     try:
         champion = candidates.find(client, task, f"models:/{task.name}/{version}")
     except candidates.NoSuchModelError as error:
-        logger.warning("The champion, version %s, cannot be compared with: %s", version, error)
+        logger.warning("Nothing can be compared with the champion, version %s: %s", version, error)
         return None
     try:
         deleted = client.get_run(champion.run_id).info.lifecycle_stage == "deleted"
@@ -170,26 +173,70 @@ def rehearsed(client: MlflowClient, version: ModelVersion, latency_bound_ms: flo
         return rehearse(files.path, latency_bound_ms), files.digest
 
 
-def judge(client: MlflowClient, task: Task, candidate: Candidate, champion: Candidate | None) -> Verdict:
+def judge(
+    client: MlflowClient, task: Task, candidate: Candidate, champion: Candidate | None, replaced: Sequence[str] = ()
+) -> Verdict:
     """The gate's verdict, from predictions on the same test data.
+
+    Args:
+        client: Of the tracking store.
+        task: Names the metric.
+        candidate: Who wants to be the champion.
+        champion: The champion; None where there is none to compare with.
+        replaced: Versions that were champion before.
 
     Raises:
         UserError: The champion has to be evaluated, and does not load.
     """
-    mine = scores_of(client, task, candidate)
-    if champion is None:
-        return gate.decide(task.primary, mine[0], None)
+    mine, theirs = scores_of(client, task, candidate), None
+    if champion is not None:
+        try:
+            theirs = scores_of(client, task, champion)
+            if theirs[1] != mine[1]:
+                logger.info("The two were evaluated on different test data; both are evaluated anew.")
+                mine, theirs = (scores_of(client, task, evaluate(task, model.uri)) for model in (candidate, champion))
+        except RehearsalError as error:  # the champion's: the candidate has just had its rehearsal
+            raise UserError(
+                f"Nothing can be compared with the champion: {one_line(error).rstrip('.')}. "
+                f"Put an earlier one into service first: mlflow run . -e rollback -P task={task.name}"
+            ) from error
+    former = best_former_champion(client, task, candidate, mine[1], replaced)
+    return gate.decide(task.primary, mine[0], theirs[0] if theirs else None, former)
+
+
+def best_former_champion(
+    client: MlflowClient, task: Task, candidate: Candidate, data: str, replaced: Sequence[str]
+) -> FormerChampion | None:
+    """The one with the best test metric of the champions before the present one, evaluated anew where that was on other
+    data. One that cannot be compared with any more is passed over, and that is said.
+
+    Args:
+        client: Of the tracking store.
+        task: Names the metric.
+        candidate: It is not compared with itself.
+        data: Digest of the test data that the candidate was evaluated on.
+        replaced: The versions to choose from.
+    """
+    metric = f"test_{task.primary.name}"
+    former = [(version, model) for version in replaced if (model := _former(client, task, version))]
+    former = [pair for pair in former if metric in pair[1].metrics and not is_champion(candidate, pair[1])]
+    for version, model in sorted(former, key=lambda pair: task.primary.sign * pair[1].metrics[metric], reverse=True):
+        try:
+            found = scores_of(client, task, model)
+            if found[1] != data:
+                found = scores_of(client, task, evaluate(task, model.uri))
+            return FormerChampion(version, found[0])
+        except RehearsalError as error:
+            logger.warning(PASSED_OVER, version, one_line(error))
+    return None
+
+
+def _former(client: MlflowClient, task: Task, version: str) -> Candidate | None:
     try:
-        theirs = scores_of(client, task, champion)
-        if theirs[1] != mine[1]:
-            logger.info("The two were evaluated on different test data; both are evaluated anew.")
-            mine, theirs = (scores_of(client, task, evaluate(task, model.uri)) for model in (candidate, champion))
-    except RehearsalError as error:  # the champion's: the candidate has just had its rehearsal
-        raise UserError(
-            f"The champion cannot be compared with: {one_line(error).rstrip('.')}. "
-            f"Put an earlier one into service first: mlflow run . -e rollback -P task={task.name}"
-        ) from error
-    return gate.decide(task.primary, mine[0], theirs[0])
+        return candidates.find(client, task, f"models:/{task.name}/{version}")
+    except UserError as error:
+        logger.warning(PASSED_OVER, version, one_line(error))
+        return None
 
 
 def scores_of(client: MlflowClient, task: Task, candidate: Candidate) -> tuple[Scores, str]:

@@ -11,7 +11,18 @@ import pytest
 from mlflow import MlflowClient
 
 import registry.ledger
-from registry.ledger import ALIAS, LEDGER_TAG, ConflictError, Kind, Ledger, Move, earlier_champions, rolled_back
+from registry.ledger import (
+    ALIAS,
+    LEDGER_TAG,
+    ConflictError,
+    Kind,
+    Ledger,
+    Move,
+    champion,
+    earlier_champions,
+    replaced_champions,
+    rolled_back,
+)
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAME = "made"
@@ -77,6 +88,25 @@ def test_moves_by_earlier_and_by_later_code_are_read(ledger: Ledger, store: Mlfl
     store.log_param(ledger.run_id, "move_0002", json.dumps(later))
     assert [(one.after, one.files) for one in ledger.settle()] == [("1", None), ("2", "abc")]
     assert ledger.champion() == "2"
+
+
+def test_a_long_history_shows_the_latest_moves_whole(ledger: Ledger, store: MlflowClient) -> None:
+    """MLflow cuts a description off after 8,000 characters, which was where the latest moves stood."""
+    for number in range(1, 61):
+        ledger._append(Move(number, "promotion", str(number - 1), str(number), f"No worse: {'so many words ' * 15}."))
+    ledger._describe()
+    note = store.get_run(ledger.run_id).data.tags["mlflow.note.content"]
+    assert len(note) <= 8_000
+    rows = [line for line in note.splitlines() if line.startswith("| ") and not line.startswith("| #")]
+    assert rows[0].startswith("| 60 | ")
+    assert len(rows) > 25
+    assert all(row.endswith(". |") for row in rows)
+
+
+def test_without_model_or_alias_there_is_no_champion(store: MlflowClient) -> None:
+    assert champion(store, NAME) is None
+    store.create_registered_model(NAME)
+    assert champion(store, NAME) is None
 
 
 def test_a_move_from_a_stale_view_is_a_conflict_and_changes_nothing(ledger: Ledger) -> None:
@@ -183,6 +213,17 @@ def test_a_ledger_whose_tag_was_lost_is_found_again(ledger: Ledger, store: Mlflo
     assert Ledger.open(store, NAME, experiment).run_id == ledger.run_id
 
 
+def test_a_ledger_whose_tag_was_lost_is_found_again_though_the_clock_was_set_back(
+    ledger: Ledger, store: MlflowClient, experiment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(ledger, "1")
+    store.delete_registered_model_tag(NAME, LEDGER_TAG)
+    monkeypatch.setattr("mlflow.tracking._tracking_service.client.get_current_time_millis", lambda: 1)
+    again = Ledger.open(store, NAME, experiment)
+    assert again.run_id == ledger.run_id
+    assert [move.after for move in again.moves()] == ["1"]
+
+
 def test_a_ledger_run_that_is_gone_for_good_is_replaced(ledger: Ledger, store: MlflowClient, experiment: str) -> None:
     promote(ledger, "1")
     store.set_registered_model_tag(NAME, LEDGER_TAG, "0" * 32)
@@ -238,6 +279,38 @@ def test_weights_that_were_rolled_back_are_known_until_they_come_back() -> None:
 def test_after_the_alias_was_removed_the_last_champion_is_an_earlier_one() -> None:
     assert earlier_champions(chain(("promotion", "1"), ("promotion", "2"), ("by hand", None))) == ["2", "1"]
     assert earlier_champions([]) == []
+
+
+def test_replaced_champions_are_those_that_were_not_taken_out_of_service() -> None:
+    moves = chain(("promotion", "1"), ("promotion", "2"), ("promotion", "3"))
+    assert replaced_champions([]) == []
+    assert replaced_champions(moves[:1]) == []
+    assert replaced_champions(moves) == ["1", "2"]
+    back = chain(*((m.kind, m.after) for m in moves), ("rollback", "2"), ("promotion", "4"))
+    assert replaced_champions(back) == ["1", "2"]
+    again = chain(*((m.kind, m.after) for m in back), ("promotion", "3"))
+    assert replaced_champions(again) == ["1", "2", "4"]
+    assert replaced_champions([*again, Move(7, "promotion", "3", "5", "")]) == ["1", "2", "3", "4"]
+
+
+def test_a_hand_that_goes_back_takes_out_of_service_and_one_that_goes_on_does_not() -> None:
+    moves = chain(("promotion", "1"), ("promotion", "2"), ("by hand", "1"), ("promotion", "3"))
+    assert replaced_champions(moves) == ["1"]
+    moves = chain(("promotion", "1"), ("by hand", "2"), ("promotion", "3"))
+    assert replaced_champions(moves) == ["1", "2"]
+    moves = chain(("promotion", "1"), ("promotion", "2"), ("by hand", None))
+    assert replaced_champions(moves) == ["1"]
+
+
+def test_weights_that_were_rolled_back_are_no_measure_under_another_version_either() -> None:
+    moves = [
+        Move(1, "promotion", None, "1", "", weights="a"),
+        Move(2, "promotion", "1", "2", "", weights="b"),
+        Move(3, "promotion", "2", "3", "", weights="c"),
+        Move(4, "promotion", "3", "4", "", weights="b"),
+        Move(5, "rollback", "4", "3", ""),
+    ]
+    assert replaced_champions(moves) == ["1"]
 
 
 @pytest.mark.slow

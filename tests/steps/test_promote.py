@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from registry import candidates
+from registry import candidates, gate
 from registry import ledger as ledger_module
 from registry.candidates import Candidate, models_of
 from registry.ledger import ALIAS, Ledger
 from serving import rehearsal as rehearsal_module
 from serving.rehearsal import Rehearsal, RehearsalError, TooSlowError
 from steps import promote as promotion
-from steps.evaluate import evaluate
+from steps.evaluate import evaluate, log_predictions
 from steps.main import lifecycle
 from steps.model_files import ModelFiles
 from steps.promote import promote
@@ -440,6 +440,84 @@ def test_what_was_evaluated_on_other_data_is_not_compared(
         assert candidates.find(trained_store, TASK, before.uri).evaluation_run != before.evaluation_run
 
 
+def scored(client: MlflowClient, candidate: Candidate, lost: int, data: str | None = None) -> Candidate:
+    """The candidate with an evaluation in which it is wrong on the first so many examples of a slice of its own.
+
+    Args:
+        client: Of the tracking store.
+        candidate: A trained model.
+        lost: How many of 360 examples it is wrong on.
+        data: Digest of other test data; None for that of the task.
+    """
+    table = Scores(np.where(np.arange(360) < lost, 0.0, 1.0), np.full(360, "all"), {})
+    with mlflow.start_run(experiment_id=last_run(client, "train").info.experiment_id) as run:
+        log_predictions(table)
+        mlflow.log_param("data.test_digest", data or TASK.load("test").digest)
+        mlflow.log_metric("test_accuracy", float(table.score.mean()), model_id=candidate.model_id)
+    client.set_logged_model_tags(candidate.model_id, {candidates.EVALUATION_TAG: run.info.run_id})
+    return candidates.find(client, TASK, candidate.uri)
+
+
+def kept(client: MlflowClient, candidate: Candidate) -> Scores:
+    found = candidates.scores(client, candidate)
+    assert found is not None
+    return found[0]
+
+
+@pytest.mark.usefixtures("quick")
+def test_champions_do_not_decline_margin_by_margin(
+    trained_store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The third is no worse than the second, but both losses together are more than the margin."""
+    first, second, third = (scored(trained_store, m, 2 * i) for i, m in enumerate(trained(trained_store)))
+    assert promote(TASK, first.uri)
+    assert promote(TASK, second.uri)
+    assert gate.decide(TASK.primary, kept(trained_store, third), kept(trained_store, second)).promote
+    assert not promote(TASK, third.uri)
+    words = capsys.readouterr().out
+    assert (
+        "was not promoted. Not shown to be no worse than version 1, the best champion so far: accuracy 0.9889 " in words
+    )
+    assert champion(trained_store) == second.model_id
+    assert last_run(trained_store, "promote").data.metrics["gate_former_difference"] == pytest.approx(-4 / 360)
+    equal = scored(trained_store, third, 0)
+    assert promote(TASK, equal.uri)
+    assert (
+        "No worse than version 1, the best champion so far: accuracy 1.0000 against 1.0000" in capsys.readouterr().out
+    )
+
+
+def test_a_former_champion_that_cannot_be_compared_is_said_and_the_next_best_is_the_measure(
+    trained_store: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def does_not_load(_: Task, uri: str) -> Candidate:
+        raise RehearsalError(f"{uri} does not load")
+
+    first, second, third = trained(trained_store)
+    first = scored(trained_store, first, 0, data="0" * 64)
+    second, third = (scored(trained_store, model, lost) for model, lost in ((second, 2), (third, 4)))
+    replaced = [str(candidates.register(trained_store, TASK, model).version) for model in (first, second)]
+    data = TASK.load("test").digest
+    with monkeypatch.context() as patch:  # on today's data it is not as good as it was
+        patch.setattr(promotion, "evaluate", lambda *_: scored(trained_store, first, 1))
+        found = promotion.best_former_champion(trained_store, TASK, third, data, replaced)
+    assert found is not None
+    assert (found.version, found.scores.score.mean()) == ("1", 359 / 360)
+
+    scored(trained_store, first, 0, data="0" * 64)
+    monkeypatch.setattr(promotion, "evaluate", does_not_load)
+    found = promotion.best_former_champion(trained_store, TASK, third, data, [*replaced, "7"])
+    assert found is not None
+    assert found.version == "2"
+    assert f"Nothing can be compared with version 1, a champion before: {first.uri} does not load" in caplog.text
+    assert (
+        "Nothing can be compared with version 7, a champion before: There is no model 'models:/digits/7'" in caplog.text
+    )
+    assert (
+        promotion.best_former_champion(trained_store, TASK, second, data, replaced[1:]) is None
+    )  # it is the candidate
+
+
 @pytest.mark.usefixtures("quick")
 def test_a_champion_whose_model_is_gone_can_be_replaced(
     trained_store: MlflowClient, caplog: pytest.LogCaptureFixture
@@ -448,7 +526,7 @@ def test_a_champion_whose_model_is_gone_can_be_replaced(
     promote(TASK, good.uri)
     trained_store.delete_logged_model(good.model_id)
     assert promote(TASK, better.uri)
-    assert "The champion, version 1, cannot be compared with: " in caplog.text
+    assert "Nothing can be compared with the champion, version 1: There is no model " in caplog.text
     assert champion(trained_store) == better.model_id
 
 
@@ -479,7 +557,7 @@ def test_a_champion_that_does_not_load_is_not_the_candidates_fault(
     promote(TASK, good.uri)
     trained_store.set_logged_model_tags(good.model_id, {candidates.EVALUATION_TAG: "0" * 32})
     monkeypatch.setattr(promotion, "evaluate", does_not_load)
-    with pytest.raises(UserError, match=f"The champion cannot be compared with: {good.uri} does not load"):
+    with pytest.raises(UserError, match=f"Nothing can be compared with the champion: {good.uri} does not load"):
         promote(TASK, better.uri)
     assert champion(trained_store) == good.model_id
 
