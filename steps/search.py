@@ -74,7 +74,7 @@ class Storage(MlflowStorage):
         self, study_id: Any, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         """MLflow's reads one page, and a search of more than a thousand trials would never have enough of them."""
-        self.flush_all_batches()
+        self.flush_all_batches()  # type: ignore[no-untyped-call]
         client = MlflowClient()
         trials = [self.get_trial(run.info.run_id) for run in runs.children(client, client.get_run(study_id))]
         return [trial for trial in trials if states is None or trial.state in states]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -55,6 +57,25 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(comparing, "run_all", run_all)
     monkeypatch.setattr(training, "log_figures", lambda *_: None)  # nearly half of a short run's time
+
+
+def test_more_trials_than_a_page_are_all_seen(store: MlflowClient, tmp_path: Path, monkeypatch: Any) -> None:
+    """Or a search of more than a thousand would never have enough of them."""
+    experiment = store.create_experiment("made")
+    study = store.create_run(experiment).info.run_id
+    trials = [f"{number:032x}" for number in range(1_001)]
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as database, database:
+        database.executemany(
+            "INSERT INTO runs (run_uuid, experiment_id, user_id, status, start_time, lifecycle_stage) "
+            "VALUES (?, ?, 'u', 'FINISHED', 0, 'active')",
+            [(trial, experiment) for trial in trials],
+        )
+        database.executemany(
+            "INSERT INTO tags (run_uuid, key, value) VALUES (?, 'mlflow.parentRunId', ?)",
+            [(trial, study) for trial in trials],
+        )
+    monkeypatch.setattr(search.Storage, "get_trial", lambda _, trial_id: trial_id)
+    assert sorted(search.Storage(experiment).get_all_trials(study)) == trials
 
 
 @pytest.mark.slow
