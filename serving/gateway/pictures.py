@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 from PIL import Image, ImageOps
 from scipy import ndimage
@@ -20,8 +18,6 @@ LEAST_CONTRAST = 24.0  # of 255, between ink and ground
 FAINTEST = 0.25  # of the darkest ink; below it is the paper's texture
 SMALLEST_PART = 0.05  # of the largest part's area; smaller ones are specks
 
-one_at_a_time = threading.Lock()  # a few large pictures at once would take the memory of hundreds
-
 
 def item(data: bytes, shape: tuple[int | None, ...], picture: Picture) -> np.ndarray:
     """A PNG or JPEG file as an item of that shape: uint8 of (height, width), or (height, width, 3), in 0..white. Where
@@ -31,8 +27,7 @@ def item(data: bytes, shape: tuple[int | None, ...], picture: Picture) -> np.nda
         PictureError: It is no such file, too large, or there is no ink to be seen in it.
     """
     height, width = shape[:2]
-    with one_at_a_time:
-        image = opened(data, 4 * WORKING_SIDE if height else LONGEST_SIDE)
+    image = opened(data, 4 * WORKING_SIDE if height else LONGEST_SIDE)
     if height is None or width is None:
         image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
         return np.asarray(image)

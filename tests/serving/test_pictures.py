@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import io
 import struct
 import zlib
@@ -7,17 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 from sklearn.datasets import load_sample_image
 
-from serving import pictures
+from serving import model, picture_file, pictures
 from serving.gateway.pictures import item
-from serving.pictures import PictureError
+from serving.picture_file import END, MOST_PIECES, SCAN
+from serving.picture_file import PNG as PNG_SIGNATURE
+from serving.pictures import CUT_OFF, DAMAGED, TOO_MUCH_WORK, UNKNOWN, PictureError
 from tasks.contract import Picture
 
 INK = Picture("ink", box=20 / 28)
 PHOTOGRAPH = Picture("photograph")
 SHAPE = (28, 28)
+LINES = (CUT_OFF, DAMAGED, TOO_MUCH_WORK, UNKNOWN)
 
 
 def file(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -180,7 +184,7 @@ def test_a_thin_photograph_is_cropped_to_its_middle(size: tuple[int, int]) -> No
 @pytest.mark.parametrize("share", [0.02, 0.5])
 def test_a_photograph_that_ends_early_is_refused(flower: Image.Image, kind: str, share: float) -> None:
     data = file(flower, kind)
-    with pytest.raises(PictureError, match="This is not a PNG or JPEG picture that can be read"):
+    with pytest.raises(PictureError, match="The file is cut off"):
         seen(data[: int(share * len(data))])
 
 
@@ -205,7 +209,7 @@ def test_an_empty_file_is_told() -> None:
         item(b"", SHAPE, INK)
 
 
-@pytest.mark.parametrize("data", [b"no picture", b"\x89PNG\r\n\x1a\n123", file(one())[:200], file(one(), "GIF")])
+@pytest.mark.parametrize("data", [b"no picture", b"\xff", b"\x89PNG", file(one(), "GIF"), file(one(), "WEBP")])
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
     with pytest.raises(PictureError, match="This is not a PNG or JPEG picture that can be read"):
         item(data, SHAPE, INK)
@@ -233,7 +237,7 @@ def test_a_jpeg_may_have_more_pixels_than_a_png(monkeypatch: pytest.MonkeyPatch)
             item(data, SHAPE, PHOTOGRAPH)
 
 
-def test_a_broken_note_in_a_picture_does_not_matter() -> None:
+def test_a_broken_note_in_a_picture_does_not_matter(capfd: pytest.CaptureFixture[str]) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     exif[0x010E] = "a description"
@@ -245,3 +249,137 @@ def test_a_broken_note_in_a_picture_does_not_matter() -> None:
         for position in generator.integers(at + 6, at + len(exif.tobytes()), 4):
             broken[position] = generator.integers(256)
         assert pictures.opened(bytes(broken), 32).mode == "RGB"
+    assert capfd.readouterr().err == ""  # a file with thousands of broken notes would fill the log
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+@pytest.mark.parametrize("orientation", range(10))
+def test_a_picture_is_turned_as_the_camera_was_held(kind: str, orientation: int) -> None:
+    """Pillow's own reading of the note is the right one."""
+    exif = Image.Exif()
+    exif[0x010F] = "a maker"
+    exif[0x0112] = orientation
+    data = file(Image.fromarray(np.arange(6, dtype=np.uint8).reshape(2, 3) * 40), kind, exif=exif)
+    with Image.open(io.BytesIO(data)) as image:
+        expected = ImageOps.exif_transpose(image).convert("RGB")
+    np.testing.assert_array_equal(pictures.opened(data, 3), expected)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def with_chunks(png: bytes, *chunks: bytes) -> bytes:
+    """The file with these behind its header."""
+    return png[:33] + b"".join(chunks) + png[33:]
+
+
+def segment(marker: int, data: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
+
+
+NOISE = Image.fromarray(np.random.default_rng(1).integers(0, 256, (24, 32, 3), np.uint8))
+PNG, JPEG = file(NOISE), file(NOISE, "JPEG")
+MPO = file(NOISE, "MPO", save_all=True, append_images=[Image.new("RGB", (32, 24))])
+MEBIBYTES = zlib.compress(bytes(2 << 20), 9)
+WHOLE = {
+    "MPO": (MPO, JPEG),
+    "MPO whose note is broken": (MPO.replace(b"MPF\0", b"MPF\0no"), JPEG),
+    "text of 2 MB": (with_chunks(PNG, chunk(b"zTXt", b"a\0\0" + MEBIBYTES)), PNG),
+    "international text of 2 MB": (with_chunks(PNG, chunk(b"iTXt", b"a\0\1\0\0\0" + MEBIBYTES)), PNG),
+    "profile of 2 MB": (with_chunks(PNG, chunk(b"iCCP", b"a\0\0" + MEBIBYTES)), PNG),
+    "profiles that inflate to 10 GB": (with_chunks(PNG, *[chunk(b"iCCP", b"a\0\0" + MEBIBYTES)] * 5_000), PNG),
+    "a text whose checksum is wrong": (with_chunks(PNG, chunk(b"tEXt", b"a\0b")[:-1] + b"x"), PNG),
+    "a text behind the pixels whose checksum is wrong": (PNG[:-12] + b"\0\0\0\0tEXtabcd" + PNG[-12:], PNG),
+    "a moving picture": (file(NOISE, save_all=True, append_images=[NOISE.rotate(180)]), PNG),
+    "no IEND": (PNG[:-12], PNG),
+    "something behind the PNG": (PNG + b"something", PNG),
+    "no EOI": (JPEG[:-2], JPEG),
+    "half an EOI": (JPEG[:-1], JPEG),
+    "something behind the JPEG": (JPEG + SCAN * 1_000, JPEG),
+    "scans in a preview": (JPEG[:2] + segment(0xE3, SCAN * 1_000) + JPEG[2:], JPEG),
+    "a broken profile": (JPEG[:2] + segment(0xE2, b"ICC_PROFILE\0") + JPEG[2:], JPEG),
+    "bytes between segments": (JPEG[:2] + b"abc\xff\xff" + JPEG[2:], JPEG),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_what_is_not_the_picture_may_be_large_or_broken(name: str) -> None:
+    odd, plain = WHOLE[name]
+    np.testing.assert_array_equal(seen(odd), seen(plain))
+
+
+def progressive(width: int, scans: int) -> bytes:
+    """A JPEG whose last scan is repeated until there are so many."""
+    data = file(Image.new("RGB", (width, width), "orange"), "JPEG", progressive=True, quality=10)
+    last = data[data.rindex(b"\xff\xc4") : -2]
+    return data[:-2] + last * (scans - data.count(SCAN)) + END
+
+
+@pytest.mark.parametrize(("width", "scans"), [(32, 101), (4_000, 63)])
+def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(width: int, scans: int) -> None:
+    with pytest.raises(PictureError, match="takes too long to decode"):
+        seen(progressive(width, scans))
+    assert (seen(progressive(32, 100)) == seen(file(Image.new("RGB", (32, 32), "orange"), "JPEG", quality=10))).all()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        with_chunks(PNG, *[chunk(b"tEXt", b"a\0")] * MOST_PIECES),
+        with_chunks(PNG, *[chunk(b"IDAT", b"")] * MOST_PIECES),
+        JPEG[:2] + segment(0xFE, b"") * MOST_PIECES + JPEG[2:],
+    ],
+    ids=["texts", "empty IDAT", "comments"],
+)
+def test_a_file_in_too_many_pieces_is_refused(data: bytes) -> None:
+    with pytest.raises(PictureError, match="The file has more than 50000 pieces"):
+        seen(data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "missing"),
+    [
+        ("PNG", {}, 21),  # the checksums and IEND
+        ("JPEG", {}, 2),
+        ("JPEG", {"progressive": True}, 0),  # whether a scan is missing cannot be known
+        ("MPO", {}, 2),
+    ],
+    ids=["PNG", "JPEG", "progressive", "MPO"],
+)
+def test_a_file_that_is_cut_off_is_the_whole_picture_or_refused(kind: str, options: Any, missing: int) -> None:
+    data = file(NOISE.resize((9, 7)), kind, **options)
+    whole = pictures.opened(data, 9).tobytes()
+    for length in range(len(data) - missing, len(data)):
+        assert pictures.opened(data[:length], 9).tobytes() == whole
+    for length in range(len(PNG_SIGNATURE), len(data) - missing):
+        with pytest.raises(PictureError, match="The file is cut off"):
+            pictures.opened(data[:length], 9)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "I;16", "JPEG", "CMYK", "MPO"])
+def test_whatever_is_wrong_with_a_file_is_told_in_one_line(mode: str, capfd: pytest.CaptureFixture[str]) -> None:
+    small = NOISE.resize((9, 7))
+    if mode in ("JPEG", "CMYK", "MPO"):
+        good = file(small.convert("CMYK") if mode == "CMYK" else small, "MPO" if mode == "MPO" else "JPEG")
+    else:
+        good = file(Image.new(mode, (9, 7), 3) if mode == "I;16" else small.convert(mode))
+    generator = np.random.default_rng(1)
+    for _ in range(100):
+        broken = bytearray(good)
+        for position in generator.integers(len(good), size=generator.integers(1, 4)):
+            broken[position] = generator.integers(256)
+        try:
+            assert pictures.opened(bytes(broken), 9).mode == "RGB"
+        except PictureError as error:
+            assert str(error) in LINES or "too many pixels" in str(error)
+    assert capfd.readouterr().err == ""
+
+
+def test_the_served_model_reads_files_in_the_same_way() -> None:
+    """Its file has to do without this project, so it has a copy."""
+    for name in ("bare", "ended", "_chunks", "_segments", "upright"):
+        assert inspect.getsource(getattr(model, name)) == inspect.getsource(getattr(picture_file, name))
+    for name in ("PNG", "JPEG", "SCAN", "END", "MARKER", "SEGMENTS", "CHUNKS", "MOST_PIECES", "TURNS"):
+        assert getattr(model, name) == getattr(picture_file, name)
+    assert model.MOST_SCANS == pictures.MOST_SCANS
