@@ -20,6 +20,7 @@ from registry.candidates import find
 from registry.ledger import champion as champion_version
 from serving.gateway.app import MOST_BYTES, create_app
 from serving.gateway.champion import Champion, Release
+from serving.gateway.decoders import Decoders
 from steps import cli, runs
 from steps.model_files import fetch
 from tasks.contract import Picture, Presentation, Task, UserError, get_task, one_line
@@ -50,13 +51,14 @@ def serve(task: Task, host: str, port: int) -> None:
     champion = Champion(
         look=lambda: champion_version(client, task.name), load=lambda version: release(client, task, version)
     )
-    server = _listening(create_app(task, champion), host, port)
-    champion.start()
-    if champion.release is None:
-        logger.info("Nothing to serve yet. %s It is waited for.", champion.problem)
-    print(f"Serving {task.name} at http://{host}:{port}", flush=True)
-    server.run()
-    champion.stop()
+    with Decoders() as decoders:
+        server = _listening(create_app(task, champion, decoders.item), host, port)
+        champion.start()
+        if champion.release is None:
+            logger.info("Nothing to serve yet. %s It is waited for.", champion.problem)
+        print(f"Serving {task.name} at http://{host}:{port}", flush=True)
+        server.run()
+        champion.stop()
 
 
 def _listening(app: Flask, host: str, port: int) -> waitress.server.BaseWSGIServer | waitress.server.MultiSocketServer:

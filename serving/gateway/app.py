@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from werkzeug.exceptions import HTTPException
 
 from serving.gateway import pictures
 from serving.gateway.champion import Champion, Release
+from serving.gateway.decoders import BusyError
 from serving.model import Metrics
 from serving.pictures import PictureError, png
-from tasks.contract import Task
+from tasks.contract import Picture, Task
+
+ReadPicture = Callable[[bytes, tuple[int | None, ...], Picture], np.ndarray]
 
 FOLDER = Path(__file__).parent
 MOST_BYTES = 10_000_000
@@ -49,12 +53,14 @@ class RequestError(Exception):
         self.status = status
 
 
-def create_app(task: Task, champion: Champion) -> Flask:
+def create_app(task: Task, champion: Champion, read_picture: ReadPicture = pictures.item) -> Flask:
     """The gateway's WSGI application.
 
     Args:
         task: Names what is served.
         champion: Gives the version that answers; it is started and stopped by the caller.
+        read_picture: Turns an uploaded file into an item. What strangers can reach needs `Decoders.item`, which bounds
+            what a file can cost.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
@@ -64,7 +70,7 @@ def create_app(task: Task, champion: Champion) -> Flask:
     _around_every_request(app, task, champion, registry)
     _for_browsers(app)
     _for_operators(app, task, metrics, registry)
-    _for_programs(app, task, metrics)
+    _for_programs(app, task, metrics, read_picture)
     _when_it_fails(app, metrics)
     return app
 
@@ -117,7 +123,7 @@ def _for_operators(app: Flask, task: Task, metrics: Metrics, registry: Collector
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
-def _for_programs(app: Flask, task: Task, metrics: Metrics) -> None:
+def _for_programs(app: Flask, task: Task, metrics: Metrics, read_picture: ReadPicture) -> None:
     @app.get("/openapi.json")
     def openapi() -> Response:
         description = json.loads((FOLDER / "openapi.json").read_text())
@@ -150,7 +156,7 @@ def _for_programs(app: Flask, task: Task, metrics: Metrics) -> None:
     def predict() -> Response:
         release = _release()
         uploaded = request.mimetype == "multipart/form-data"
-        item = _uploaded(release) if uploaded else _numbers(release)
+        item = _uploaded(release, read_picture) if uploaded else _numbers(release)
         outputs = metrics.observed(release.predict, [item])
         if release.presentation.kind == "picture":
             return jsonify(picture=png(outputs[0]))
@@ -162,10 +168,10 @@ def _when_it_fails(app: Flask, metrics: Metrics) -> None:
     """Every error is JSON with one line for whoever asked."""
 
     @app.errorhandler(RequestError)
-    def refused(error: RequestError) -> tuple[Response, int]:
+    def refused(error: RequestError) -> tuple[Response, int, dict[str, str]]:
         if error.kind:
             metrics.refused(error.kind)
-        return jsonify(error=str(error)), error.status
+        return jsonify(error=str(error)), error.status, {"Retry-After": "2"} if error.status == 503 else {}
 
     @app.errorhandler(MlflowException)
     def refused_by_the_model(error: MlflowException) -> tuple[Response, int]:
@@ -191,7 +197,7 @@ def _release() -> Release:
     return release
 
 
-def _uploaded(release: Release) -> np.ndarray:
+def _uploaded(release: Release, read_picture: ReadPicture) -> np.ndarray:
     """The picture in the form's field `image` as an item."""
     file = request.files.get("image")
     if file is None:
@@ -199,9 +205,11 @@ def _uploaded(release: Release) -> np.ndarray:
     if release.presentation.picture is None:
         raise RequestError("This model does not take pictures.", "type", 415)
     try:
-        return pictures.item(file.read(), release.shape, release.presentation.picture)
+        return read_picture(file.read(), release.shape, release.presentation.picture)
     except PictureError as error:
         raise RequestError(str(error), "image", 422) from error
+    except BusyError as error:
+        raise RequestError(str(error), "", 503) from error
 
 
 def _numbers(release: Release) -> Any:

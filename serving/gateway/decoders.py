@@ -1,0 +1,200 @@
+"""Decodes pictures in processes of their own: whatever a file makes a decoder do, it has an end.
+
+A process has a limit on its memory (where the operating system knows one) and on the time for a picture, after which it
+is killed and replaced. Pictures that take long have a process to themselves, so that the others need not wait for them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from serving.gateway.pictures import item
+from serving.pictures import TOO_MUCH_MEMORY, PictureError, work
+from tasks.contract import Picture
+
+SECONDS = 10.0  # for a picture; what is accepted takes about one on an idle machine
+MEMORY_BYTES = 2**30  # of addresses; without a picture it is a quarter of that
+QUICK_WORK = 2 * 10**8  # a JPEG from a camera, or a PNG of 4 megapixels; see serving.pictures.work
+PROCESSES = {"quick": 2, "slow": 1}
+PLACES = {"quick": 100, "slow": 2}  # uploads that may wait or be decoded; each holds a thread of the server
+BUSY = "Too many large pictures at once. Try again in a few seconds."
+TOO_LONG = f"Decoding the picture takes more than {SECONDS:.0f} seconds. Save it with fewer pixels."
+ENDED = "The picture cannot be decoded."
+ROOT = Path(__file__).resolve().parents[2]
+# Ctrl-C in a terminal is for the gateway, which ends its decoders.
+OWN_GROUP: dict[str, Any] = {"process_group": 0}
+if sys.platform == "win32":
+    OWN_GROUP = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+
+
+class BusyError(Exception):
+    """There are too many pictures to decode; the message is for the person who sent one more."""
+
+
+class Decoders:
+    """Turns uploads into items as `serving.gateway.pictures.item` does. Used as a context, at whose end they end."""
+
+    def __init__(self) -> None:
+        self._lanes = {name: _Lane(PROCESSES[name], PLACES[name]) for name in PROCESSES}
+
+    def __enter__(self) -> Decoders:
+        self._lanes["quick"].decoders[-1].start()  # the others when they are needed
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for lane in self._lanes.values():
+            for decoder in lane.decoders:
+                decoder.stop()
+
+    def item(self, data: bytes, shape: tuple[int | None, ...], picture: Picture) -> np.ndarray:
+        """As `serving.gateway.pictures.item`.
+
+        Raises:
+            PictureError: As there, and where decoding takes too long or ends the process.
+            BusyError: Too many others are being decoded.
+        """
+        lane = self._lanes["quick" if work(data) <= QUICK_WORK else "slow"]
+        return lane.item(data, shape, picture)
+
+
+class _Lane:
+    """A few decoders, and the uploads that wait for one."""
+
+    def __init__(self, processes: int, places: int) -> None:
+        self.decoders = [_Decoder() for _ in range(processes)]
+        self._free: queue.LifoQueue[_Decoder] = queue.LifoQueue()  # the one that ran last is up for sure
+        for decoder in self.decoders:
+            self._free.put(decoder)
+        self._places = threading.Semaphore(places)
+
+    def item(self, data: bytes, shape: tuple[int | None, ...], picture: Picture) -> np.ndarray:
+        if not self._places.acquire(blocking=False):
+            raise BusyError(BUSY)
+        try:
+            decoder = self._free.get(timeout=SECONDS)
+            try:
+                return decoder.item(data, shape, picture)
+            finally:
+                self._free.put(decoder)
+        except queue.Empty:
+            raise BusyError(BUSY) from None
+        finally:
+            self._places.release()
+
+
+class _Decoder:
+    """A process that decodes one picture at a time. It is started when it is needed, and again when it has ended."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            cwd=ROOT,
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # each thread takes addresses
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            **OWN_GROUP,
+        )
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.kill()
+            with contextlib.suppress(OSError), self._process:  # waits, and closes the pipes
+                pass
+            self._process = None
+
+    def item(self, data: bytes, shape: tuple[int | None, ...], picture: Picture) -> np.ndarray:
+        if self._process is None or self._process.poll() is not None:
+            self.stop()
+            self.start()
+        process = self._process
+        assert process
+        expired = threading.Event()
+
+        def expire() -> None:
+            expired.set()
+            process.kill()
+
+        timer = threading.Timer(SECONDS, expire)
+        timer.start()
+        try:
+            return _exchanged(process, data, shape, picture)
+        except (EOFError, OSError):  # the process has ended
+            raise PictureError(TOO_LONG if expired.is_set() else ENDED) from None
+        finally:
+            timer.cancel()
+            timer.join()
+            if expired.is_set() or process.poll() is not None:
+                self.stop()
+                self.start()
+
+
+def _exchanged(
+    process: subprocess.Popen[bytes], data: bytes, shape: tuple[int | None, ...], picture: Picture
+) -> np.ndarray:
+    """What the process makes of a picture.
+
+    Raises:
+        PictureError: As `serving.gateway.pictures.item`.
+        EOFError, OSError: The process ended.
+    """
+    assert process.stdin and process.stdout
+    _send(process.stdin, {"shape": shape, "picture": dataclasses.asdict(picture)}, data)
+    words, values = _received(process.stdout)
+    if "error" in words:
+        raise PictureError(words["error"])
+    return np.frombuffer(values, np.uint8).reshape(words["shape"])
+
+
+def _send(pipe: IO[bytes], words: dict[str, Any], data: bytes) -> None:
+    """A line of JSON, and the bytes that it announces."""
+    pipe.write(json.dumps(words | {"bytes": len(data)}).encode() + b"\n" + data)
+    pipe.flush()
+
+
+def _received(pipe: IO[bytes]) -> tuple[dict[str, Any], bytes]:
+    """
+    Raises:
+        EOFError: The other side ended.
+    """
+    words = json.loads(pipe.readline() or "{}")
+    data = pipe.read(words.get("bytes", 0))
+    if len(data) != words.get("bytes"):
+        raise EOFError
+    return words, data
+
+
+def main() -> None:
+    """Decodes what comes, until the gateway ends."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            words, data = _received(sys.stdin.buffer)
+            try:
+                values = item(data, tuple(words["shape"]), Picture(**words["picture"]))
+            except PictureError as error:
+                _send(sys.stdout.buffer, {"error": str(error)}, b"")
+            except MemoryError:
+                _send(sys.stdout.buffer, {"error": TOO_MUCH_MEMORY}, b"")
+            else:
+                _send(sys.stdout.buffer, {"shape": values.shape}, values.tobytes())
+
+
+if __name__ == "__main__":
+    main()

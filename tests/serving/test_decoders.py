@@ -1,0 +1,139 @@
+"""Processes that decode pictures, and end whatever a picture makes them do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from serving.gateway import decoders
+from serving.gateway.decoders import BusyError, Decoders
+from serving.gateway.pictures import item
+from serving.pictures import PictureError
+from tasks.contract import Picture
+from tests.conftest import ROOT
+from tests.serving.test_pictures import PHOTOGRAPH, PNG, file, progressive
+
+SHAPE = (32, 32, 3)
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Decoders]:
+    with Decoders() as started:
+        yield started
+
+
+def processes() -> list[psutil.Process]:
+    return [p for p in psutil.Process().children() if "serving.gateway.decoders" in p.cmdline()]
+
+
+@pytest.mark.parametrize(
+    ("shape", "picture"),
+    [((8, 8), Picture("ink", white=16, box=0.9)), (SHAPE, PHOTOGRAPH), ((None, None, 3), PHOTOGRAPH)],
+    ids=["ink", "photograph", "any size"],
+)
+def test_an_item_is_the_same_as_in_this_process(
+    running: Decoders, shape: tuple[int | None, ...], picture: Picture
+) -> None:
+    values = running.item(PNG, shape, picture)
+    np.testing.assert_array_equal(values, item(PNG, shape, picture))
+    assert values.dtype == np.uint8
+
+
+def test_what_cannot_be_used_is_told_and_the_process_stays(running: Decoders) -> None:
+    running.item(PNG, SHAPE, PHOTOGRAPH)
+    before = processes()
+    with pytest.raises(PictureError, match="There is nothing to see in the picture"):
+        running.item(file(Image.new("L", (50, 50), 255)), SHAPE, Picture("ink"))
+    with pytest.raises(PictureError, match="The file is cut off"):
+        running.item(PNG[:100], SHAPE, PHOTOGRAPH)
+    running.item(PNG, SHAPE, PHOTOGRAPH)
+    assert processes() == before
+
+
+def test_a_picture_that_takes_too_long_ends_its_process_and_no_other(
+    running: Decoders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.item(PNG, SHAPE, PHOTOGRAPH)
+    before = processes()
+    before[0].suspend()  # stands for whatever a file may make a decoder do
+    monkeypatch.setattr(decoders, "SECONDS", 0.2)
+    with pytest.raises(PictureError, match="Decoding the picture takes more than"):
+        running.item(PNG, SHAPE, PHOTOGRAPH)
+    assert not before[0].is_running()
+    monkeypatch.undo()
+    assert running.item(PNG, SHAPE, PHOTOGRAPH).shape == SHAPE
+
+
+def test_a_process_that_was_killed_is_replaced(running: Decoders) -> None:
+    running.item(PNG, SHAPE, PHOTOGRAPH)
+    for process in processes():
+        process.kill()
+        process.wait()
+    assert running.item(PNG, SHAPE, PHOTOGRAPH).shape == SHAPE
+
+
+def test_pictures_that_take_long_keep_no_other_waiting(running: Decoders, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoders, "QUICK_WORK", 32 * 32 * 50)
+    running.item(PNG, SHAPE, PHOTOGRAPH)
+    long = progressive(1_000, 100)
+    told: list[str] = []
+
+    def upload() -> None:
+        try:
+            running.item(long, SHAPE, PHOTOGRAPH)
+            told.append("answered")
+        except BusyError as error:
+            told.append(str(error))
+
+    threads = [threading.Thread(target=upload) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    while told.count(decoders.BUSY) < 4:
+        time.sleep(0.001)
+    assert running.item(PNG, SHAPE, PHOTOGRAPH).shape == SHAPE
+    assert "answered" not in told
+    for thread in threads:
+        thread.join()
+    assert sorted(told) == [decoders.BUSY] * 4 + ["answered"] * 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to RLIMIT_AS")
+def test_a_picture_that_needs_too_much_memory_is_told() -> None:
+    code = (
+        "from serving.gateway import decoders\n"
+        "decoders.item = lambda *_: bytearray(2 * decoders.MEMORY_BYTES)\n"
+        "decoders.main()"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with process, pytest.raises(PictureError, match="takes too much memory"):
+        try:
+            decoders._exchanged(process, PNG, SHAPE, PHOTOGRAPH)
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no POSIX signals")
+def test_decoders_end_with_the_process_that_started_them() -> None:
+    code = (
+        "import os, time\n"
+        "from serving.gateway.decoders import Decoders\n"
+        "with Decoders() as running:\n"
+        "    print(running._lanes['quick'].decoders[-1]._process.pid, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        decoder = psutil.Process(int(parent.stdout.readline()))
+        assert os.getpgid(decoder.pid) != os.getpgid(parent.pid)  # Ctrl-C does not reach it
+        parent.send_signal(signal.SIGKILL)
+    assert psutil.wait_procs([decoder], timeout=20)[1] == []
