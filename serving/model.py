@@ -252,7 +252,7 @@ class OnnxModel(PythonModel):
         except Image.DecompressionBombError:
             raise Refused("image", f"expected an image of {self._expected_pixels}, received one of many more") from None
         except Exception:  # of Pillow, which has no common class for what may be wrong with a file
-            reason = "it is damaged" if ended(file) else "it is cut off"
+            reason = "it is cut off" if file and not ended(file) else "it is damaged"
             raise Refused("image", f"cannot read the image, {reason}") from None
 
     def _check_image(self, image: Image.Image) -> None:

@@ -182,7 +182,8 @@ def main() -> None:
     if sys.platform != "win32":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        with contextlib.suppress(ValueError):  # there is a lower limit already, or none can be set, as on macOS
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             words, data = _received(sys.stdin.buffer)

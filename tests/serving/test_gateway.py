@@ -20,6 +20,7 @@ from werkzeug.test import TestResponse
 
 from serving.gateway.app import MOST_BYTES, create_app
 from serving.gateway.champion import Champion, Release
+from serving.gateway.decoders import BUSY, BusyError
 from tasks.contract import Picture, Presentation, get_task
 
 TASK = get_task("digits")
@@ -139,6 +140,15 @@ def test_bad_uploads_get_one_line(client: FlaskClient) -> None:
     assert (reply.status_code, reply.json) == (422, {"error": "This is not a PNG or JPEG picture that can be read."})
     reply = upload(client, drawing(), field="file")
     assert (reply.status_code, reply.json) == (400, {"error": "Expected a file in the field 'image' of the form."})
+
+
+def test_a_picture_too_many_is_told_when_to_come_back(champion: Champion) -> None:
+    def busy(*_: object) -> np.ndarray:
+        raise BusyError(BUSY)
+
+    champion.refresh()
+    reply = upload(create_app(TASK, champion, busy).test_client(), drawing())
+    assert (reply.status_code, reply.json, reply.headers["Retry-After"]) == (503, {"error": BUSY}, "2")
 
 
 def test_no_champion_is_told_until_there_is_one(champion: Champion, alias: Alias) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import io
 import os
+import struct
 import subprocess
 import sys
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -307,3 +309,43 @@ def test_grey_files_become_coloured_pictures(any_size: OnnxModel) -> None:
 def test_pictures_that_cannot_be_taken_are_refused(any_size: OnnxModel, item: Any, message: str) -> None:
     with pytest.raises(MlflowException, match=message):
         any_size.predict(None, [item])
+
+
+def test_what_is_not_the_picture_may_be_large_or_broken(rgb: OnnxModel) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
+    second = {"save_all": True, "append_images": [Image.new("RGB", (4, 4))]}
+    plain, mpo = encoded(pixels, format="JPEG"), encoded(pixels, format="MPO", **second)
+    np.testing.assert_array_equal(rgb.predict(None, [mpo]), rgb.predict(None, [plain]))
+    png = base64.b64decode(encoded(pixels))
+    profile = b"iCCPa\0\0" + zlib.compress(bytes(2 << 20), 9)
+    noted = png[:33] + (struct.pack(">I", len(profile) - 4) + profile + b"sums") * 1_000 + png[33:]
+    np.testing.assert_array_equal(rgb.predict(None, [base64.b64encode(noted).decode()]), [2.0 * pixels])
+
+
+def test_a_jpeg_of_many_scans_is_refused(any_size: OnnxModel) -> None:
+    data = base64.b64decode(encoded(Image.new("RGB", (64, 64)), format="JPEG", progressive=True))
+    scan = data[data.rindex(b"\xff\xc4") : -2]
+    many = base64.b64encode(data[:-2] + 100 * scan + data[-2:]).decode()
+    with pytest.raises(MlflowException, match="expected a JPEG of at most 100 scans"):
+        any_size.predict(None, [many])
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_a_file_that_cannot_be_read_is_told_in_one_line(rgb: OnnxModel, kind: str) -> None:
+    """Pillow's own words have memory addresses and parts of what was sent in them."""
+    data = base64.b64decode(encoded(np.zeros((HEIGHT, WIDTH, 3), np.uint8), format=kind))
+    generator = np.random.default_rng(1)
+    broken = [data[:length] for length in range(8, len(data))]
+    for _ in range(200):
+        changed = bytearray(data)
+        changed[generator.integers(8, len(data))] = generator.integers(256)
+        broken.append(bytes(changed))
+    reasons = set()
+    for file in broken:
+        try:
+            rgb.predict(None, [base64.b64encode(file).decode()])
+        except MlflowException as error:
+            assert error.error_code == "BAD_REQUEST"
+            reasons.add(error.message)
+    assert {"cannot read the image, it is cut off", "cannot read the image, it is damaged"} <= reasons
+    assert not [reason for reason in reasons if "0x" in reason or "\n" in reason]

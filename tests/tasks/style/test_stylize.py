@@ -75,6 +75,11 @@ def test_a_picture_that_cannot_be_read_is_named(files: tuple[str, str], tmp_path
     content, style = files
     with pytest.raises(UserError, match=r"Cannot read .*nowhere\.jpg: No such file or directory"):
         run(content, str(tmp_path / "nowhere.jpg"))
+    with pytest.raises(UserError, match=r"Cannot read .*: Is a directory"):
+        run(content, str(tmp_path))
+    Path(tmp_path / "cut.jpg").write_bytes(Path(content).read_bytes()[:-1000])
+    with pytest.raises(UserError, match=r"cut\.jpg: The file is cut off"):
+        run(content, str(tmp_path / "cut.jpg"))
     (tmp_path / "text.jpg").write_text("no picture")
     with pytest.raises(UserError, match=r"text\.jpg: This is not a PNG or JPEG picture that can be read"):
         run(str(tmp_path / "text.jpg"), style)
@@ -85,11 +90,14 @@ def test_a_picture_that_cannot_be_read_is_named(files: tuple[str, str], tmp_path
         run(str(tmp_path / "line.png"), style)
 
 
-@pytest.mark.parametrize("mode", ["L", "CMYK", "RGBA", "P", "I;16"])
+@pytest.mark.parametrize("mode", ["L", "CMYK", "MPO", "RGBA", "P", "I;16"])
 def test_pictures_of_every_kind_are_read_in_colour(mode: str, tmp_path: Path) -> None:
-    path = tmp_path / f"picture.{'jpg' if mode == 'CMYK' else 'png'}"
+    path = tmp_path / f"picture.{ {'CMYK': 'jpg', 'MPO': 'mpo'}.get(mode, 'png') }"
     grey = Image.new("L", (64, 32), 128)
-    (Image.new("I;16", (64, 32), 128 * 257) if mode == "I;16" else grey.convert(mode)).save(path)
+    if mode == "MPO":
+        grey.convert("RGB").save(path, save_all=True, append_images=[grey.convert("RGB")])
+    else:
+        (Image.new("I;16", (64, 32), 128 * 257) if mode == "I;16" else grey.convert(mode)).save(path)
     pixels = stylize.read(path, 64)
     assert pixels.shape == (32, 64, 3)
     np.testing.assert_allclose(pixels, 128, atol=2)
