@@ -14,6 +14,7 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
+from serving.gateway.loading import Loader
 from steps.build import build
 from steps.promote import promote
 from steps.serve import release
@@ -118,7 +119,7 @@ def test_stopping_loses_no_accepted_request(slim: str, promoted: MlflowClient) -
     """Each client has a request in the works when the container is told to stop."""
     inputs = np.zeros((20_000, 8, 8), int).tolist()
     body = json.dumps({"inputs": inputs}).encode()
-    expected = release(promoted, TASK, "1").predict(inputs[:1])
+    expected = release(promoted, TASK, "1", Loader()).predict(inputs[:1])
     answers: list[requests.Response] = []
 
     def ask() -> None:

@@ -17,11 +17,13 @@ ALLOWED = {
     "studies": ("studies", "tasks.contract"),
     "tasks": ("tasks",),
 }
-# What the served file, its rehearsal and the container need of MLflow; none of it talks to a tracking store.
+# What the served file, its rehearsal, the container and the gateway need of MLflow; none of it talks to a tracking
+# store.
 SERVING_MAY_USE_MLFLOW = (
     "mlflow.exceptions",
     "mlflow.models.set_model",
     "mlflow.protos",
+    "mlflow.pyfunc.load_model",
     "mlflow.pyfunc.model",
     "mlflow.pyfunc.save_model",
     "mlflow.pyfunc.scoring_server",

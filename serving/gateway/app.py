@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import time
@@ -12,8 +13,9 @@ from typing import Any
 import numpy as np
 from flask import Flask, Response, g, jsonify, request, send_from_directory
 from mlflow.exceptions import MlflowException
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
-from werkzeug.exceptions import HTTPException
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from werkzeug.datastructures import FileStorage
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from serving.gateway import pictures
 from serving.gateway.champion import Champion, Release
@@ -26,6 +28,9 @@ ReadPicture = Callable[[bytes, tuple[int | None, ...], Picture], np.ndarray]
 
 FOLDER = Path(__file__).parent
 MOST_BYTES = 10_000_000
+MOST_FORM_PARTS = 1000
+MOST_NAME = 40  # characters of what was sent that an answer repeats
+TOO_LARGE = f"Expected at most {MOST_BYTES // 10**6} MB."
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 HEADERS = {
     "Content-Security-Policy": (
@@ -63,7 +68,9 @@ def create_app(task: Task, champion: Champion, read_picture: ReadPicture = pictu
             what a file can cost.
     """
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = MOST_BYTES
+    app.config["MAX_FORM_PARTS"] = MOST_FORM_PARTS
+    app.url_map.merge_slashes = False  # it would redirect, to whatever host the request names
     app.json.sort_keys = False  # type: ignore[attr-defined]
     registry = CollectorRegistry()
     metrics = Metrics(registry, task.name, "", list(task.presentation.labels))
@@ -83,8 +90,8 @@ def _around_every_request(app: Flask, task: Task, champion: Champion, registry: 
     @app.before_request
     def begin() -> None:
         g.started = time.perf_counter()
-        g.problem = champion.problem
-        g.release = champion.release  # the whole request is answered by one version
+        g.status = champion.status
+        g.release = g.status.release  # the whole request is answered by one version
 
     @app.after_request
     def finish(response: Response) -> Response:
@@ -115,11 +122,17 @@ def _for_operators(app: Flask, task: Task, metrics: Metrics, registry: Collector
 
     @app.get("/readyz")
     def ready() -> Response:
-        return jsonify(status="ready", version=_release().version)
+        version = _release().version
+        # A version that answers is ready to, also where another one should.
+        differs = {"champion": g.status.champion, "problem": g.status.problem} if g.status.problem else {}
+        return jsonify(status="ready", version=version, **differs)
+
+    behind = Gauge("model_behind_alias", "1 while the alias points to another version than answers", registry=registry)
 
     @app.get("/metrics")
     def measured() -> Response:
         metrics.serves(task.name, g.release.version if g.release else "")
+        behind.set(g.status.is_behind)
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
@@ -140,7 +153,7 @@ def _for_programs(app: Flask, task: Task, metrics: Metrics, read_picture: ReadPi
     def model() -> Response:
         release = _release()
         picture = release.presentation.picture
-        return jsonify(
+        response = jsonify(
             name=task.name,
             version=release.version,
             summary=task.summary,
@@ -151,13 +164,19 @@ def _for_programs(app: Flask, task: Task, metrics: Metrics, read_picture: ReadPi
             white=picture.white if picture else None,
             figures=release.figures,
         )
+        # Pages that are open ask every few seconds whether another version answers.
+        response.cache_control.no_cache = True
+        response.add_etag()
+        response.make_conditional(request)
+        return response
 
     @app.post("/predict")
     def predict() -> Response:
         release = _release()
+        _refuse_encoded()
         uploaded = request.mimetype == "multipart/form-data"
         item = _uploaded(release, read_picture) if uploaded else _numbers(release)
-        outputs = metrics.observed(release.predict, [item])
+        outputs = metrics.observed(functools.partial(_predicted, release), [item])
         if release.presentation.kind == "picture":
             return jsonify(picture=png(outputs[0]))
         seen = {"image": item.ravel().tolist()} if uploaded else {}  # what the model saw
@@ -176,12 +195,11 @@ def _when_it_fails(app: Flask, metrics: Metrics) -> None:
     @app.errorhandler(MlflowException)
     def refused_by_the_model(error: MlflowException) -> tuple[Response, int]:
         status: int = error.get_http_status_code()  # type: ignore[no-untyped-call]
-        return jsonify(error=_sentence(str(error.message))), status
+        return jsonify(error=sentence(str(error.message))), status
 
     @app.errorhandler(HTTPException)
     def failed(error: HTTPException) -> Response:
-        too_large = f"Expected at most {MOST_BYTES // 10**6} MB."
-        response = jsonify(error=too_large if error.code == 413 else _sentence(error.description or error.name))
+        response = jsonify(error=TOO_LARGE if error.code == 413 else sentence(error.description or error.name))
         response.status_code = error.code or 500
         for name, value in error.get_headers(request.environ):
             if name == "Allow":
@@ -193,15 +211,47 @@ def _release() -> Release:
     """The version that answers this request."""
     release: Release | None = g.release
     if release is None:
-        raise RequestError(g.problem, "", 503)
+        raise RequestError(g.status.problem, "", 503)
     return release
+
+
+def _predicted(release: Release, items: list[Any]) -> Any:
+    """What the version answers. Of what would end the thread that asks it, e.g. sys.exit, an error is made."""
+    try:
+        return release.predict(items)
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+        raise RuntimeError("the version tried to end the process") from error
+
+
+def _refuse_encoded() -> None:
+    """A body that is compressed or otherwise encoded as a whole (RFC 9110, section 8.4)."""
+    encoding = request.headers.get("Content-Encoding", "").strip()
+    if encoding.lower() not in ("", "identity"):
+        name = encoding[:MOST_NAME]
+        raise RequestError(f"Content-Encoding {name!r} is not supported; send the body as it is.", "encoding", 415)
+
+
+def _file() -> FileStorage:
+    """The file in the form's field `image`."""
+    if not request.mimetype_params.get("boundary"):
+        raise RequestError("Expected the form's boundary in its Content-Type.", "type")
+    try:
+        file = request.files.get("image")
+    except RequestEntityTooLarge:
+        if (request.content_length or 0) > MOST_BYTES:
+            raise
+        message = f"Expected a form of at most {MOST_FORM_PARTS:,} fields."
+        raise RequestError(message, "type") from None
+    if file is None and not request.form and not request.files:
+        raise RequestError("Expected a form with a file in the field 'image', received none that can be read.", "type")
+    if file is None:
+        raise RequestError("Expected a file in the field 'image' of the form.", "type")
+    return file
 
 
 def _uploaded(release: Release, read_picture: ReadPicture) -> np.ndarray:
     """The picture in the form's field `image` as an item."""
-    file = request.files.get("image")
-    if file is None:
-        raise RequestError("Expected a file in the field 'image' of the form.", "type")
+    file = _file()
     if release.presentation.picture is None:
         raise RequestError("This model does not take pictures.", "type", 415)
     try:
@@ -218,9 +268,11 @@ def _numbers(release: Release) -> Any:
     Numbers of a picture of any size have to be nested.
     """
     if request.mimetype != "application/json":
-        raise RequestError("Expected application/json, or multipart/form-data with a picture.", "type", 415)
+        received = "" if request.mimetype else ", received no Content-Type"
+        message = f"Expected application/json, or multipart/form-data with a picture{received}."
+        raise RequestError(message, "type", 415)
     try:
-        body = json.loads(request.get_data())
+        body = json.loads(request.get_data())  # in UTF-8, 16 or 32, with a byte order mark or without
     except (ValueError, RecursionError):
         raise RequestError("Expected JSON, received something else.", "encoding") from None
     if not isinstance(body, dict) or not isinstance(body.get("image"), list):
@@ -234,5 +286,5 @@ def _numbers(release: Release) -> Any:
     return np.array(image, dtype=object).reshape(release.shape)
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."

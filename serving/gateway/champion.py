@@ -9,13 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.contract import Presentation
+from tasks.contract import Presentation, one_line
 
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_SECONDS = 1.0
-NO_CHAMPION = "There is no champion yet; promote a model first."
+LOAD_SECONDS = 60.0  # after which a version counts as one that cannot be loaded
 RETRY_AFTER_SECONDS = 30.0  # a version that could not be loaded
+NO_CHAMPION = "There is no champion yet; promote a model first."
+ALIAS_REMOVED = "The alias was removed; the last champion goes on answering."
+REGISTRY_DOWN = "The registry cannot be asked."
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,55 @@ class Release:
     predict: Callable[[list[Any]], Any]
 
 
+@dataclass(frozen=True)
+class Status:
+    """What answers, and whether that is what should.
+
+    Attributes:
+        release: What answers; None until there is a champion.
+        champion: The version that the alias pointed to when it was last looked at, None where it pointed to none.
+        problem: Why the two differ or may differ, in a line for everybody: it names no path, host or user. Empty where
+            the champion answers.
+    """
+
+    release: Release | None = None
+    champion: str | None = None
+    problem: str = NO_CHAMPION
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something else answers than the alias points to."""
+        return (self.release.version if self.release else None) != self.champion
+
+
+class Loading(threading.Thread):
+    """A version that is made ready in a thread of its own: what that does, and how long it takes, holds up nobody.
+
+    Attributes:
+        began: When it began, of time.monotonic.
+        ended: When it failed.
+        release: The version once it is ready.
+        cause: Why it cannot be loaded, once it is known. For the log: it may name paths, hosts and users.
+    """
+
+    def __init__(self, load: Callable[[str], Release], version: str) -> None:
+        super().__init__(name=f"loading version {version}", daemon=True)
+        self._load = load
+        self._version = version
+        self.began = self.ended = time.monotonic()
+        self.release: Release | None = None
+        self.cause = ""
+
+    def run(self) -> None:
+        try:
+            self.release = self._load(self._version)
+        except BaseException as error:  # the store's driver, or the version's own code, which may even call sys.exit
+            self.ended = time.monotonic()
+            self.cause = _words(error)
+
+
 class Champion:
-    """Follows the alias in a thread of its own. A version that cannot be loaded changes nothing.
+    """Follows the alias in a thread of its own. A version that cannot be loaded changes nothing but the status.
 
     Args:
         look: Gives the version that the alias points to, None where there is none.
@@ -48,17 +98,14 @@ class Champion:
     def __init__(self, look: Callable[[], str | None], load: Callable[[str], Release]) -> None:
         self._look = look
         self._load = load
-        self._release: Release | None = None
-        self._failed: str | None = None
-        self._failure = ""
-        self._retry_at = 0.0
-        self.problem = NO_CHAMPION  # while there is no release
+        self._loading: dict[str, Loading] = {}  # by version; one that hangs must not keep a further one waiting
+        self._told = ""
+        self.status = Status()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="champion", daemon=True)
 
     def start(self) -> None:
-        """Takes the champion of now, and from then on every new one within seconds."""
-        self.refresh()
+        """Takes the champion of now, and every new one within seconds."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -68,39 +115,68 @@ class Champion:
     @property
     def release(self) -> Release | None:
         """What answers now; None until there is a champion. A request keeps the one it began with."""
-        return self._release
+        return self.status.release
+
+    @property
+    def problem(self) -> str:
+        return self.status.problem
 
     def refresh(self) -> None:
-        """Looks once, and loads what is new."""
+        """Looks once, and begins to load what is new. What loads quickly answers when this returns."""
+        release = self.status.release
         try:
             version = self._look()
-        except Exception as error:  # whatever the store's driver raises; the release at hand goes on answering
-            self.problem = "The registry cannot be asked."  # the reason may name hosts and users
-            logger.warning("The registry cannot be asked: %s", _first_line(error))
+        except BaseException as error:  # whatever the store's driver raises; the release at hand goes on answering
+            self._tell(logging.WARNING, f"The registry cannot be asked: {_words(error)}")
+            self.status = Status(release, self.status.champion, REGISTRY_DOWN)
             return
+        # Those of other versions that are ready by now are of no use any more.
+        self._loading = {name: one for name, one in self._loading.items() if name == version or one.is_alive()}
         if version is None:
-            self.problem = NO_CHAMPION
-            return
-        if self._release and self._release.version == version:
-            return
-        if version == self._failed and time.monotonic() < self._retry_at:
-            self.problem = self._failure
-            return
-        try:
-            self._release = self._load(version)
-        except Exception as error:  # the store again, or the version's own code
-            self.problem = self._failure = f"Version {version} cannot be loaded: {_first_line(error)}"
-            if version != self._failed:  # it is tried again, and told once
-                logger.error(self.problem)
-            self._failed, self._retry_at = version, time.monotonic() + RETRY_AFTER_SECONDS
-            return
-        self._failed = None
-        logger.info("Version %s answers from now on.", version)
+            if release is None:
+                self._tell(logging.INFO, "Nothing to serve yet. Waiting for a first promotion.")
+            self.status = Status(release, None, ALIAS_REMOVED if release else NO_CHAMPION)
+        elif release is not None and release.version == version:
+            self._told = ""
+            self.status = Status(release, version, "")
+        else:
+            self._advance(version)
+
+    def _advance(self, version: str) -> None:
+        """Takes the version if it is ready, and sees to it that it becomes ready."""
+        loading = self._loading.get(version)
+        if loading is None or (loading.cause and time.monotonic() > loading.ended + RETRY_AFTER_SECONDS):
+            loading = self._loading[version] = Loading(self._load, version)
+            loading.start()
+        loading.join(LOOK_EVERY_SECONDS)
+        if loading.release is not None:
+            del self._loading[version]
+            self.status = Status(loading.release, version, "")
+            self._tell(logging.INFO, f"Version {version} answers from now on.")
+        elif loading.cause or time.monotonic() > loading.began + LOAD_SECONDS:
+            cause = loading.cause or f"it is not ready after {LOAD_SECONDS:.0f} s"
+            self._tell(logging.ERROR, f"Version {version} cannot be loaded: {cause}")
+            self.status = Status(self.status.release, version, f"Version {version} cannot be loaded.")
+        else:
+            self.status = Status(self.status.release, version, f"Version {version} is being loaded.")
+
+    def _tell(self, level: int, message: str) -> None:
+        """Logs what is not what it logged last: it looks every second."""
+        if message != self._told:
+            logger.log(level, message)
+        self._told = message
 
     def _follow(self) -> None:
-        while not self._stopped.wait(LOOK_EVERY_SECONDS):
-            self.refresh()
+        while True:
+            try:
+                self.refresh()
+            except BaseException:  # nobody would follow the alias any more, and nobody would notice
+                logger.exception("Looking after the champion failed; it goes on.")
+            if self._stopped.wait(LOOK_EVERY_SECONDS):
+                return
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _words(error: BaseException) -> str:
+    """An error in a line."""
+    text = one_line(error)
+    return text if text and isinstance(error, Exception) else f"{type(error).__name__} {text}".strip()

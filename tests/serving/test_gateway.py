@@ -128,11 +128,82 @@ def test_bad_numbers_get_one_line(client: FlaskClient, body: str | bytes, status
     assert (reply.status_code, reply.json) == (status, {"error": message})
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_json_may_come_in_any_unicode_encoding(client: FlaskClient, encoding: str) -> None:
+    expected = client.post("/predict", json={"image": IMAGE}).json
+    reply = post(client, json.dumps({"image": IMAGE}).encode(encoding))
+    assert (reply.status_code, reply.json) == (200, expected)
+
+
 def test_other_media_types_are_refused(client: FlaskClient) -> None:
-    for content_type in ("text/plain", "application/xml", ""):
+    expected = "Expected application/json, or multipart/form-data with a picture"
+    for content_type in ("text/plain", "application/xml", "application/x-www-form-urlencoded"):
         reply = post(client, b"x", content_type)
-        assert reply.status_code == 415
-        assert reply.json == {"error": "Expected application/json, or multipart/form-data with a picture."}
+        assert (reply.status_code, reply.json) == (415, {"error": f"{expected}."})
+    reply = post(client, b"x", "")
+    assert (reply.status_code, reply.json) == (415, {"error": f"{expected}, received no Content-Type."})
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip", "GZIP", "x" * 1000])
+def test_an_encoded_body_is_refused(client: FlaskClient, encoding: str) -> None:
+    headers = {"Content-Encoding": encoding}
+    expected = f"Content-Encoding '{encoding[:40]}' is not supported; send the body as it is."
+    for body in ({"json": {"image": IMAGE}}, {"data": {"image": (io.BytesIO(drawing()), "picture.png")}}):
+        reply = client.post("/predict", headers=headers, **body)
+        assert (reply.status_code, reply.json) == (415, {"error": expected})
+    assert client.post("/predict", json={"image": IMAGE}, headers={"Content-Encoding": "identity"}).status_code == 200
+
+
+def form(*fields: tuple[str, bytes]) -> bytes:
+    parts = [b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (f.encode(), v) for f, v in fields]
+    return b"".join(parts) + b"--x--\r\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "message"),
+    [
+        (form(*[(f"field{i}", b"v") for i in range(1500)]), "x", 400, "Expected a form of at most 1,000 fields."),
+        (form(("image", b"v" * 600_000)), "x", 400, "Expected a file in the field 'image' of the form."),
+        (form(("image", b"v" * MOST_BYTES)), "x", 413, "Expected at most 10 MB."),
+        (
+            form(("a", b"v"))[:-9],
+            "x",
+            400,
+            "Expected a form with a file in the field 'image', received none that can be read.",
+        ),
+        (b"", "x", 400, "Expected a form with a file in the field 'image', received none that can be read."),
+        (
+            form(("a", b"v")),
+            "y",
+            400,
+            "Expected a form with a file in the field 'image', received none that can be read.",
+        ),
+        (form(("a", b"v")), "", 400, "Expected the form's boundary in its Content-Type."),
+    ],
+    ids=range(7),
+)
+def test_a_bad_form_is_told_its_own_cause(
+    client: FlaskClient, body: bytes, content_type: str, status: int, message: str
+) -> None:
+    reply = post(client, body, f"multipart/form-data; boundary={content_type}")
+    assert (reply.status_code, reply.json) == (status, {"error": message})
+
+
+def test_a_picture_beside_a_long_text_is_answered(client: FlaskClient) -> None:
+    data = {"note": "v" * 600_000, "image": (io.BytesIO(drawing()), "picture.png")}
+    assert client.post("/predict", data=data).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/static//etc/passwd", "/static//", "//static/app.js", "/model//", "/model/", "/static/%2f%2fx"],
+)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS"])
+def test_nobody_is_redirected(client: FlaskClient, path: str, method: str) -> None:
+    reply = client.open(path, method=method, headers={"Host": "example.org"})
+    assert reply.status_code in (404, 405)
+    assert "Location" not in reply.headers
+    assert "example.org" not in reply.text + str(reply.headers)
 
 
 def test_bad_uploads_get_one_line(client: FlaskClient) -> None:
@@ -161,9 +232,47 @@ def test_no_champion_is_told_until_there_is_one(champion: Champion, alias: Alias
     assert (reply.status_code, reply.json) == (503, {"error": "There is no champion yet; promote a model first."})
     assert client.get("/healthz").status_code == 200
     assert client.get("/").status_code == 200
+    assert totals(client)["model_behind_alias", ()] == 0  # none answers, and none should
     alias.version = "1"
     champion.refresh()
     assert client.get("/readyz").json == {"status": "ready", "version": "1"}
+
+
+def test_a_version_that_cannot_be_loaded_is_told_without_its_secrets(served: PyFuncModel, alias: Alias) -> None:
+    def load(version: str) -> Release:
+        if version != "1":
+            raise OSError("s3://bucket.example/home/user")
+        return Release(version, (8, 8), TASK.presentation, {}, served.predict)
+
+    alias.version = "7"
+    champion = Champion(lambda: alias.version, load)
+    champion.refresh()
+    client = create_app(TASK, champion).test_client()
+    for reply in (client.get("/readyz"), client.get("/model"), client.post("/predict", json={"image": IMAGE})):
+        assert (reply.status_code, reply.json) == (503, {"error": "Version 7 cannot be loaded."})
+    assert totals(client)["model_behind_alias", ()] == 1
+    alias.version = "1"
+    champion.refresh()
+    assert client.get("/readyz").json == {"status": "ready", "version": "1"}
+    assert totals(client)["model_behind_alias", ()] == 0
+    alias.version = "8"
+    champion.refresh()
+    expected = {"status": "ready", "version": "1", "champion": "8", "problem": "Version 8 cannot be loaded."}
+    assert (client.get("/readyz").status_code, client.get("/readyz").json) == (200, expected)
+    assert client.post("/predict", json={"image": IMAGE}).headers["X-Model-Version"] == "1"
+    assert totals(client)["model_behind_alias", ()] == 1
+
+
+def test_a_page_that_asks_again_is_told_that_nothing_changed(
+    client: FlaskClient, champion: Champion, alias: Alias
+) -> None:
+    first = client.get("/model")
+    assert first.headers["Cache-Control"] == "no-cache"
+    again = client.get("/model", headers={"If-None-Match": first.headers["ETag"]})
+    assert (again.status_code, again.data) == (304, b"")
+    alias.version = "2"
+    champion.refresh()
+    assert client.get("/model", headers={"If-None-Match": first.headers["ETag"]}).status_code == 200
 
 
 def test_a_new_champion_answers_the_next_request(client: FlaskClient, champion: Champion, alias: Alias) -> None:
@@ -175,9 +284,12 @@ def test_a_new_champion_answers_the_next_request(client: FlaskClient, champion: 
     assert served == {(("name", "digits"), ("version", "2"))}
 
 
-def test_a_fault_of_ours_is_no_stack_trace(champion: Champion, saved: Path) -> None:
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("a secret"), SystemExit("a secret"), KeyboardInterrupt("a secret")]
+)
+def test_a_fault_of_ours_is_no_stack_trace(error: BaseException) -> None:
     def broken(items: list[Any]) -> np.ndarray:
-        raise ZeroDivisionError("a secret")
+        raise error
 
     faulty = Champion(lambda: "1", lambda version: Release(version, (8, 8), TASK.presentation, {}, broken))
     faulty.refresh()

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,11 +19,13 @@ import numpy as np
 import psutil
 import pytest
 import requests
+import yaml
 from mlflow import MlflowClient
 from PIL import Image
 
 from registry.candidates import models_of
 from registry.ledger import ALIAS
+from serving.gateway import server
 from steps import cli, serve
 from steps.promote import promote
 from steps.rollback import rollback
@@ -35,6 +38,13 @@ REQUESTS_PER_SECOND = 50
 
 def body() -> dict[str, list[int]]:
     return {"image": TASK.load("validation").inputs[0].ravel().tolist()}
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 class Load:
@@ -63,15 +73,19 @@ class Load:
             sent += 1
             time.sleep(max(0.0, started + sent / REQUESTS_PER_SECOND - time.monotonic()))
 
+    def wait_for_answers(self, count: int) -> None:
+        """Until so many more requests were answered."""
+        wanted = len(self.versions) + count
+        wait_until(lambda: len(self.versions) >= wanted)
+
     def first_answer(self, version: str, since: float) -> float:
         """When the version first answered after that time."""
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            found = [at for at, answered in list(self.versions) if answered == version and at > since]
-            if found:
-                return found[0]
-            time.sleep(0.02)
-        raise AssertionError(f"version {version} never answered")
+
+        def answers() -> list[float]:
+            return [at for at, answered in list(self.versions) if answered == version and at > since]
+
+        wait_until(lambda: bool(answers()))
+        return answers()[0]
 
     def __enter__(self) -> Load:
         self._thread.start()
@@ -86,17 +100,17 @@ def test_promotion_and_rollback_under_load_fail_no_request(champion_store: Mlflo
     with Gateway(tmp_path) as gateway:
         gateway.wait()
         with Load(gateway.url) as load:
-            time.sleep(1)
-            for version, move in (
-                ("2", lambda: promote(TASK, models_of(champion_store, TASK)[-2].uri)),
-                ("1", lambda: rollback(TASK)),
+            load.wait_for_answers(20)
+            for version, move, seconds in (
+                ("2", lambda: promote(TASK, models_of(champion_store, TASK)[-2].uri), 15),  # tried in another process
+                ("1", lambda: rollback(TASK), 5),
             ):
                 before = time.monotonic()
                 move()
                 moved = time.monotonic()
                 assert str(champion_store.get_model_version_by_alias("digits", ALIAS).version) == version
-                assert load.first_answer(version, since=before) - moved < 5
-            time.sleep(1)
+                assert load.first_answer(version, since=before) - moved < seconds
+            load.wait_for_answers(20)
     assert load.failures == []
     assert len(load.versions) > 100
     changes = [b for (_, a), (_, b) in zip(load.versions, load.versions[1:], strict=False) if a != b]
@@ -140,7 +154,8 @@ def test_more_connections_than_the_system_allows_do_not_block_it(champion_store:
         with contextlib.ExitStack() as open_connections:
             for _ in range(200):
                 open_connections.enter_context(socket.create_connection(("127.0.0.1", gateway.port), timeout=5))
-            time.sleep(1)
+            for _ in range(20):
+                assert requests.post(f"{gateway.url}/predict", json=body(), timeout=5).status_code == 200
         assert requests.post(f"{gateway.url}/predict", json=body(), timeout=5).status_code == 200
         assert "Too many open files" not in gateway.log()
 
@@ -187,17 +202,51 @@ def test_without_a_champion_it_waits_for_one_and_ends_when_it_is_asked_to(
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """`serve` sets up its own process, which is this one where it runs in a test."""
-    for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
+    for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT", "ORT_DISABLE_TELEMETRY"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setattr(serve, "_return_memory", lambda: None)
-    monkeypatch.setattr(serve, "_allowed_connections", lambda: 100)
+    monkeypatch.setattr(server, "_allowed_connections", lambda: 100)
 
 
-def test_a_version_of_something_else_is_told(champion_store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_version_of_something_else_is_told(champion_store: MlflowClient) -> None:
     bare: Any = SimpleNamespace(metadata=SimpleNamespace(metadata=None))
-    monkeypatch.setattr(mlflow.pyfunc, "load_model", lambda _: bare)
+    loader: Any = SimpleNamespace(load=lambda folder, name: bare)
     with pytest.raises(UserError, match="models:/digits/1 was logged by something else than this train"):
-        serve.release(champion_store, TASK, "1")
+        serve.release(champion_store, TASK, "1", loader)
+
+
+def register(store: MlflowClient, folder: Path, code: str) -> None:
+    """A further version, the champion's files with a line more in its code, becomes the champion."""
+    model = Path(mlflow.artifacts.download_artifacts("models:/digits/1", dst_path=str(folder)))
+    flavor = yaml.safe_load((model / "MLmodel").read_text())["flavors"]["python_function"]
+    file = model / Path(flavor["model_code_path"]).name
+    file.write_text(f"{code}\n{file.read_text()}")
+    version = store.create_model_version("digits", str(model))
+    store.set_registered_model_alias("digits", ALIAS, version.version)
+
+
+@pytest.mark.slow
+def test_versions_that_end_the_process_or_hang_harm_nobody(champion_store: MlflowClient, tmp_path: Path) -> None:
+    def readiness() -> dict[str, str]:
+        answer: dict[str, str] = requests.get(f"{gateway.url}/readyz", timeout=5).json()
+        return answer
+
+    with Gateway(tmp_path) as gateway:
+        gateway.wait()
+        register(champion_store, tmp_path / "ends", "import os; os._exit(3)")
+        problem = "Version 2 cannot be loaded."
+        wait_until(lambda: readiness().get("problem") == problem)
+        assert readiness() == {"status": "ready", "version": "1", "champion": "2", "problem": problem}
+        register(champion_store, tmp_path / "hangs", "import time; time.sleep(40)")
+        wait_until(lambda: readiness().get("problem") == "Version 3 is being loaded.")
+        moved = time.monotonic()
+        good = champion_store.create_model_version("digits", models_of(champion_store, TASK)[-2].uri)
+        champion_store.set_registered_model_alias("digits", ALIAS, good.version)
+        wait_until(lambda: readiness() == {"status": "ready", "version": "4"})
+        assert time.monotonic() - moved < 20  # the one that hangs would have taken 40
+        log = gateway.log()
+        assert "Version 2 cannot be loaded: its process ended with exit code 3" in log
+        assert "changed" not in log
 
 
 @pytest.mark.usefixtures("here", "trained_store")
