@@ -5,11 +5,15 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow import MlflowClient
 from PIL import Image
 
+from registry.candidates import models_of
+from registry.ledger import ALIAS
 from tasks.contract import get_task
 from tests.conftest import Gateway
 
@@ -106,3 +110,39 @@ def test_what_is_no_image_gets_a_friendly_message(page: Page) -> None:
     page.locator("#file").set_input_files(file)
     expect(page.locator("#prediction")).to_have_text(str(digit))
     expect(page.locator("#message")).to_be_empty()
+
+
+def test_the_open_page_notices_a_promotion_and_a_rollback(
+    browser: Browser, champion_store: MlflowClient, tmp_path: Path
+) -> None:
+    model = models_of(champion_store, get_task("digits"))[-2]
+    champion_store.create_model_version("digits", model.uri, model_id=model.model_id)
+    with Gateway(tmp_path) as gateway, browser.new_context() as context:
+        gateway.wait()
+        page = context.new_page()
+        page.goto(gateway.url)
+        expect(page.locator("#model-version")).to_have_text("1")
+        file, digit = photograph()
+        page.locator("#file").set_input_files(file)
+        expect(page.locator("#prediction")).to_have_text(str(digit))
+        confidence = page.locator("#confidence").inner_text()
+        figures = page.locator("#figures").inner_text()
+        champion_store.set_registered_model_alias("digits", ALIAS, "2")
+        expect(page.locator("#model-version")).to_have_text("2", timeout=20_000)
+        expect(page.locator("#promoted")).to_have_text("now version 2")
+        assert page.locator("#figures").inner_text() != figures
+        expect(page.locator("#confidence")).not_to_have_text(confidence)  # the new version was asked about the picture
+        champion_store.set_registered_model_alias("digits", ALIAS, "1")
+        expect(page.locator("#promoted")).to_have_text("now version 1", timeout=20_000)
+        expect(page.locator("#confidence")).to_have_text(confidence)
+        expect(page.locator("#message")).to_be_empty()
+
+
+def test_the_page_says_when_the_gateway_is_away_and_goes_on_when_it_is_back(page: Page) -> None:
+    page.route("**/model", lambda route: route.fulfill(status=502, body="<html>Bad Gateway</html>"))
+    words = "The gateway gave no usable answer. (HTTP 502) Trying again every 2 seconds."
+    expect(page.locator("#message")).to_have_text(words, timeout=10_000)
+    page.unroute("**/model")
+    expect(page.locator("#message")).to_be_empty(timeout=10_000)
+    with page.expect_response("**/model"):  # it goes on looking
+        pass

@@ -4,6 +4,7 @@
 
 const PAUSE = 100; // ms, between an answer and the next request
 const RETRY = 2000; // ms, between two looks for a gateway that was not ready
+const LOOK = 3000; // ms, between two looks whether another version answers
 const PATIENCE = 30000; // ms, the longest wait for an answer
 const REST = 800; // ms without a new answer before it is read out
 const STROKE = 52; // of the pad's 560, which makes 2.6 pixels of 28
@@ -22,6 +23,7 @@ let subject = null;
 let stale = false; // the subject changed since it was last sent
 let busy = false; // a request is in flight
 let waiting = false; // for a gateway that is ready
+let looking = false; // whether another version answers
 let thumbnailUrl = "";
 let speaking = 0;
 
@@ -42,11 +44,32 @@ async function call(path, options = {}) {
   throw Object.assign(new Error(body?.error ?? `${fallback} (HTTP ${response.status})`), { status: response.status });
 }
 
+/** Gets what answers now, and shows it where it is another version than before; gives whether it is. */
 async function loadModel() {
-  const { body } = await call("model", { cache: "no-store" });
+  const { body } = await call("model", { cache: "no-cache" }); // the browser asks, and is told where nothing changed
+  if (body.name === model?.name && body.version === model.version) return false;
   const before = model;
   model = body;
   showModel(before);
+  return true;
+}
+
+/** Looks for a promotion or a rollback; where there was one, asks the new version about the subject. */
+async function look() {
+  if (document.hidden || waiting || looking) return;
+  looking = true;
+  try {
+    if ((await loadModel()) && subject) ask();
+  } catch (error) {
+    if (!waiting) sayAndWait(error);
+  } finally {
+    looking = false;
+  }
+}
+
+function sayAndWait(error) {
+  say(`${error.message} Trying again every ${RETRY / 1000} seconds.`);
+  waitForModel(RETRY);
 }
 
 /** Asks for the model until there is one, then asks again about the subject. */
@@ -56,8 +79,7 @@ async function waitForModel(pause = 0) {
   try {
     await loadModel();
   } catch (error) {
-    say(`${error.message} Trying again every ${RETRY / 1000} seconds.`);
-    waitForModel(RETRY);
+    sayAndWait(error);
     return;
   }
   waiting = false;
@@ -324,5 +346,7 @@ for (const type of ["dragover", "dragleave", "drop"]) {
 }
 
 $("curl").textContent = `curl -F image=@picture.png ${new URL("predict", location.href)}`;
+document.addEventListener("visibilitychange", look);
+setInterval(look, LOOK);
 begin(null);
 waitForModel();
