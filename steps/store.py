@@ -53,7 +53,7 @@ def ask(uri: str) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)  # as MLflow does
     if url.get_backend_name() == SQLITE and "timeout" not in url.query:
         url = url.update_query_dict({"timeout": str(SQLITE_SECONDS)})
-    engine = create_sqlalchemy_engine(url.render_as_string(hide_password=False))
+    engine = create_sqlalchemy_engine(url.render_as_string(hide_password=False))  # type: ignore[no-untyped-call]
     try:
         sqlalchemy.inspect(engine).get_table_names()
     finally:

@@ -15,7 +15,9 @@ from mlflow.exceptions import MlflowException
 from registry import candidates
 from registry.candidates import Candidate, models_of
 from registry.ledger import ALIAS, Ledger
+from serving.gateway import loading
 from serving.gateway.champion import Champion
+from serving.gateway.loading import Loader
 from serving.manifest import digest_of
 from serving.rehearsal import RehearsalError
 from steps import build as building
@@ -164,11 +166,15 @@ def test_predictions_that_were_exchanged_are_made_anew(
 
 
 def test_what_was_exchanged_after_promotion_is_not_served_by_a_gateway_that_starts(
-    champion_store: MlflowClient, tmp_path: Path
+    champion_store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(loading, "try_to_load", lambda *_: None)  # it takes seconds, and the files are checked before
+
     def gateway() -> Champion:
-        started = Champion(lambda: "1", lambda version: release(champion_store, TASK, version))
+        started = Champion(lambda: "1", lambda version: release(champion_store, TASK, version, Loader()))
         started.refresh()
+        while "is being loaded" in started.problem:
+            started.refresh()
         return started
 
     linear, _, good = models_of(champion_store, TASK)[-3:]

@@ -88,13 +88,18 @@ LOG_IN = "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 REFUSED = sqlalchemy.exc.OperationalError("", {}, Exception('FATAL:  password authentication failed for user "me"'))
 
 
+def answered(code: str, message: str) -> RestException:
+    """What MLflow makes of a tracking server's answer."""
+    return RestException({"error_code": code, "message": message})  # type: ignore[no-untyped-call]
+
+
 @pytest.mark.parametrize(
     ("error", "advice"),
     [
         (MlflowException("… error code 401 != 200. Response body: 'Log in'", codes.UNAUTHENTICATED), LOG_IN),
         (MlflowException("… error code 403 != 200: 'Permission denied'", codes.PERMISSION_DENIED), LOG_IN),
-        (RestException({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "none"}), "It was deleted meanwhile"),
-        (RestException({"error_code": "INTERNAL_ERROR", "message": "database or disk is full"}), "Make room there"),
+        (answered("RESOURCE_DOES_NOT_EXIST", "none"), "It was deleted meanwhile"),
+        (answered("INTERNAL_ERROR", "database or disk is full"), "Make room there"),
         (MlflowException("API request failed with exception Max retries exceeded"), "Look whether the server runs"),
         (requests.ConnectionError("Connection refused"), "Look whether the server runs"),
         (RuntimeError("Unable to write: No space left on device"), "Make room there"),
