@@ -14,6 +14,7 @@ import mlflow
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion
 
 from registry import candidates, gate
 from registry import ledger as ledger_module
@@ -22,6 +23,7 @@ from registry.ledger import ALIAS, Ledger
 from serving import rehearsal as rehearsal_module
 from serving.rehearsal import Rehearsal, RehearsalError, TooSlowError
 from steps import promote as promotion
+from steps.cli import main
 from steps.evaluate import evaluate, log_predictions
 from steps.main import lifecycle
 from steps.model_files import ModelFiles
@@ -597,3 +599,19 @@ def test_main_trains_evaluates_and_promotes_as_children_of_one_run(store: Mlflow
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     assert "The champion changed." in runs["main"].data.tags[NOTE]
     assert store.get_model_version_by_alias("digits", ALIAS)
+
+
+def test_a_version_that_is_deleted_meanwhile_is_told_and_moves_nothing(
+    trained_store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def rehearsed(version: ModelVersion, _: float) -> Rehearsal:
+        trained_store.delete_model_version("digits", version.version)
+        return PASSED
+
+    monkeypatch.setattr(promotion, "rehearsed", rehearsed)
+    with pytest.raises(SystemExit) as left:
+        main(promotion.parser(), promotion.run, ["--task", "digits"])
+    assert left.value.code == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert "Model Version (name=digits, version=1) not found. It was deleted meanwhile" in line
+    assert ledger_module.champion(trained_store, "digits") is None
