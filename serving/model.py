@@ -428,7 +428,7 @@ def serve_metrics(model_path: Path) -> Metrics | None:
         try:
             shared = Path(tempfile.gettempdir(), f"model-metrics-{os.getppid()}")
             shared.mkdir(mode=0o700, exist_ok=True)
-            if shared.stat().st_uid != os.getuid():
+            if hasattr(os, "getuid") and shared.stat().st_uid != os.getuid():
                 raise PermissionError(f"{shared} is somebody else's")
         except OSError as error:
             logger.warning("No metrics, there is no place for the workers to count at: %s", error)

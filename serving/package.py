@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
 MODEL_CODE = Path(__file__).with_name("model.py")
 # What `mlflow models build-docker` installs: the imports of serving/model.py, and what makes MLflow's server faster by
-# being there. No TensorFlow.
-IMPORTED = ("mlflow", "numpy", "onnxruntime", "pillow", "prometheus-client", "pyyaml")
-FASTER = ("httptools", "uvloop")
-REQUIREMENTS = tuple(f"{name}=={version(name)}" for name in (*IMPORTED, *FASTER))
+# being there. No TensorFlow. There is no uvloop for Windows: a model that was trained there does without.
+IMPORTED = ("mlflow", "numpy", "onnxruntime", "pillow", "prometheus-client", "pyyaml", "httptools")
+UVLOOP = () if sys.platform == "win32" else (f'uvloop=={version("uvloop")}; sys_platform != "win32"',)
+REQUIREMENTS = (*(f"{name}=={version(name)}" for name in IMPORTED), *UVLOOP)
 GOLDEN_REQUESTS = 8
 GOLDEN_PICTURES, GOLDEN_SIDE = 2, 64  # a picture has many values
 # Keras and ONNX Runtime add floats in different orders; the difference is some 1e-6 for these networks. Of a picture's

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import signal
 import site
 import socket
 import subprocess
@@ -17,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving.fence import fenced
+from serving.process_group import process_group
 
 START_TIMEOUT_SECONDS = 60
-STOP_TIMEOUT_SECONDS = 10
 REQUEST_TIMEOUT_SECONDS = 30
 # What a server that runs a model's own code gets of our environment: what Python and the operating system need, how
 # many threads to start, and the wish not to be reported on. Everything else stays here, because an environment also
@@ -132,21 +131,17 @@ def running(
         ServerError: It ended; a TimedOutError where it was not ready within START_TIMEOUT_SECONDS.
     """
     variables = {**(os.environ if inherited is None else inherited), **_paths(), "METRICS_PORT": "0", **environment}
-    with tempfile.TemporaryFile() as log:
-        # A session of its own: MLflow starts uvicorn through a shell, and all of them have to end together.
-        server = subprocess.Popen(
-            command, cwd=folder, env=variables, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        guard = _guard(server)
+    with (
+        tempfile.TemporaryFile() as log,
+        # MLflow starts uvicorn through a shell, and all of them have to end together.
+        process_group(command, cwd=folder, env=variables, stdout=log, stderr=subprocess.STDOUT) as server,
+    ):
         try:
-            try:
-                _wait_until_ready(server, port, ready)
-            except ServerError as error:
-                log.seek(0)
-                raise type(error)(f"{error}: {_cause(log.read().decode(errors='replace'))}") from None
-            yield
-        finally:
-            _end(server, guard)
+            _wait_until_ready(server, port, ready)
+        except ServerError as error:
+            log.seek(0)
+            raise type(error)(f"{error}: {_cause(log.read().decode(errors='replace'))}") from None
+        yield
 
 
 def free_port() -> int:
@@ -194,23 +189,3 @@ def _cause(log: str) -> str:
         if line.startswith("Traceback"):
             return next((line for line in lines[index + 1 :] if line[:1].strip()), lines[-1])
     return lines[-1]
-
-
-def _guard(server: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
-    """A process that ends the server's whole session once its standard input is closed: by us, or by the operating
-    system when we were killed."""
-    command = ["sh", "-c", f"cat; kill -TERM -{server.pid}"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
-
-
-def _end(server: subprocess.Popen[bytes], guard: subprocess.Popen[bytes]) -> None:
-    """Ends the server and everything it started, by force where asking does not help."""
-    guard.communicate()
-    deadline = time.monotonic() + STOP_TIMEOUT_SECONDS
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: nothing but processes that have ended
-        while time.monotonic() < deadline:
-            server.poll()  # takes note of its end, or it would count as one of its session for ever
-            os.killpg(server.pid, 0)
-            time.sleep(0.05)
-        os.killpg(server.pid, signal.SIGKILL)
-    server.wait()

@@ -56,7 +56,8 @@ def connection(port: int) -> HTTPConnection:
     """To the server, where uvicorn's own variables have put it."""
     host = os.environ.get("UVICORN_HOST") or "127.0.0.1"
     host = LOOPBACK.get(host, host)
-    if path := os.environ.get("UVICORN_UDS"):
+    path = os.environ.get("UVICORN_UDS")
+    if path and sys.platform != "win32":  # a container's system never is
         result = HTTPConnection(host, timeout=CHECK_SECONDS)
         result.sock = socket.socket(socket.AF_UNIX)
         result.sock.settimeout(CHECK_SECONDS)

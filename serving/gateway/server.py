@@ -16,6 +16,7 @@ import io
 import ipaddress
 import json
 import socket
+import sys
 import time
 from typing import Any
 
@@ -290,10 +291,10 @@ def _adjustments(host: str, port: int) -> Adjustments:
 
 def _allowed_connections() -> int:
     """As many as the operating system lets this process have; one too many, and none would be accepted any more."""
-    try:
-        import resource
-    except ImportError:  # Windows, where select() takes 512
+    if sys.platform == "win32":  # where select() takes 512
         return MOST_CONNECTIONS_OF_SELECT
+    import resource
+
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES * MOST_CONNECTIONS + OTHER_FILES
     if files < wanted:

@@ -53,10 +53,10 @@ def try_to_load(folder: Path, seconds: float) -> None:
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Ends it with all that it started."""
     with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: nothing but processes that have ended
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
+        if sys.platform == "win32":
             process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     if process.stdin:
         process.stdin.close()

@@ -99,7 +99,7 @@ def test_the_logged_model_is_what_ships(trained_store: MlflowClient, run: Run) -
         "golden.json",
         "profile.json",
     }
-    assert set((folder / "requirements.txt").read_text().split()) == set(REQUIREMENTS)
+    assert set((folder / "requirements.txt").read_text().splitlines()) == set(REQUIREMENTS)
     model = trained_store.get_logged_model(output.model_id)
     assert model.tags["task"] == "digits"
     assert model.tags["weights_digest"] == run.data.tags["weights_digest"]
