@@ -21,7 +21,7 @@ def pinned() -> dict[str, str]:
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     requirements = [line for line in lines if line and not line.startswith("#")]
     found = [re.fullmatch(r"([a-z0-9-]+)==([0-9][0-9.]*)(; sys_platform != \"win32\")?", line) for line in requirements]
-    return dict(pin.group(1, 2) for pin in found if pin)
+    return {pin[1]: pin[2] for pin in found if pin}
 
 
 @pytest.mark.parametrize("step", STEPS)
