@@ -20,7 +20,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from registry.store import paged, retried_once
-from tasks.contract import Scores, Task, UserError
+from tasks.contract import Scores, Task, UserError, how_to_run
 
 # Tags of a logged model.
 TASK_TAG = "task"
@@ -122,7 +122,7 @@ def find(client: MlflowClient, task: Task, uri: str) -> Candidate:
         found = latest(client, task) if uri == "latest" else next(best_first(client, task), None)
         if found is None:
             raise UserError(
-                f"{task.name} has no trained model yet. Train one first: mlflow run . -e train -P task={task.name}"
+                f"{task.name} has no trained model yet. Train one first: {how_to_run('train', task=task.name)}"
             )
         return found
     try:

@@ -14,12 +14,14 @@ from mlflow.exceptions import MlflowException
 
 from registry import candidates
 from registry.candidates import Candidate
-from registry.ledger import ALIAS, Move
+from registry.ledger import ALIAS, Move, history
 from tasks.contract import Scores, Task
 
 ITEM_PARAM = "model.item"  # of a train run: shape and type of what the model takes
 SLICES = 3  # of the worst ones
 NOT_MEASURED = "–"
+NOTE = "mlflow.note.content"  # what the UI shows as a logged model's description
+CONFIG = "config."  # what parameters of a train run that stand for its configuration begin with
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,7 @@ def render(task: Task, facts: Facts) -> str:
     return "\n\n".join(filter(None, text)) + "\n"
 
 
-def facts_of(
-    client: MlflowClient, task: Task, candidate: Candidate, version: ModelVersion | None, moves: list[Move]
-) -> Facts:
+def facts_of(client: MlflowClient, task: Task, candidate: Candidate, version: ModelVersion | None) -> Facts:
     """What the tracking store and the registry know of a model."""
     try:
         run = client.get_run(candidate.run_id).data.params
@@ -74,26 +74,31 @@ def facts_of(
     scored = candidates.scores(client, candidate)
     return Facts(
         name=candidate.name,
-        config=client.get_logged_model(candidate.model_id).params or {},
+        config={key.removeprefix(CONFIG): value for key, value in run.items() if key.startswith(CONFIG)},
         run=run,
         metrics=candidate.metrics,
         worst=worst_slices(task, scored[0]) if scored else {},
         rehearsal=_recorded(version),
-        history=tuple(_history(moves, version)),
+        history=tuple(_history(history(client, task.name), version)),
     )
 
 
-def describe(
-    client: MlflowClient, task: Task, candidate: Candidate, version: ModelVersion | None, moves: list[Move]
-) -> None:
-    """Puts the model's card where people look for it: on the logged model, on its version, and on the registered model
-    a sentence on how to use it."""
-    card = render(task, facts_of(client, task, candidate, version, moves))
-    client.set_logged_model_tags(candidate.model_id, {"mlflow.note.content": card})
+def describe(client: MlflowClient, task: Task, candidate: Candidate) -> str:
+    """Puts the model's card, as things are now, where people look for it: on the logged model and on its version. The
+    registered model gets a sentence on how to serve it. Gives the card."""
+    version = candidates.version_of(client, task, candidate.model_id)
+    card = render(task, facts_of(client, task, candidate, version))
+    client.set_logged_model_tags(candidate.model_id, {NOTE: card})
     if version is not None:
         client.update_model_version(version.name, version.version, card)
-        serve = f"`mlflow models serve -m models:/{task.name}@{ALIAS} --env-manager local -p 5001`"
-        client.update_registered_model(task.name, f"{task.summary}\n\nServe the champion: {serve}")
+        serve = how_to_serve(task)
+        client.update_registered_model(task.name, f"{task.summary}\n\nServe the champion: `{serve}`")
+    return card
+
+
+def how_to_serve(task: Task) -> str:
+    """The command line that serves the champion as MLflow does."""
+    return f"mlflow models serve -m models:/{task.name}@{ALIAS} --env-manager local -p 5001"
 
 
 def worst_slices(task: Task, scores: Scores) -> dict[str, float]:

@@ -244,6 +244,12 @@ def _applied_tag(move: Move) -> str:
     return f"applied_{move.number:04d}"
 
 
+def history(client: MlflowClient, name: str) -> list[Move]:
+    """All moves of a registered model, oldest first; none where it has no ledger."""
+    run_id = _run_id(client, name)
+    return Ledger(client, name, run_id).moves() if run_id else []
+
+
 def earlier_champions(moves: list[Move]) -> list[str]:
     """The versions that a rollback leads to, nearest first, the champion not among them.
 

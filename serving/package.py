@@ -79,6 +79,7 @@ def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> 
             "task": task.name,
             "presentation": dataclasses.asdict(task.presentation),
             "item_shape": [None, None, 3] if any_size else list(validation.inputs.shape[1:]),
+            "item_type": validation.inputs.dtype.name,
         },
         outputs=as_served(task, outputs),
         parity=float(np.abs(outputs - expected).max()),

@@ -13,12 +13,13 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
 from registry.candidates import find, model_id_of, named_version, version_of
+from registry.card import describe
 from registry.ledger import ALIAS, champion
 from serving.container import slim_down
 from serving.rehearsal import RehearsalError
-from steps import cli, runs
+from steps import cli, next_steps, runs
 from steps.model_files import fetch
-from tasks.contract import Task, UserError, get_task, unknown
+from tasks.contract import Task, UserError, get_task, how_to_run, unknown
 
 VARIANTS = ("slim", "mlflow")
 MLFLOW = (sys.executable, "-m", "mlflow", "models")
@@ -57,20 +58,19 @@ def build(task: Task, model_uri: str, variant: str, image: str) -> str:
         if variant == "slim":
             labels = ["--label", f"model.name={task.name}", "--label", f"model.version={version.version}"]
             _call([*MLFLOW, "generate-dockerfile", *model, "--output-directory", context])
-            _call(["docker", "build", *slim_down(Path(context)), *labels, "--tag", tagged, context])
+            card = describe(client, task, find(client, task, f"models:/{task.name}/{version.version}"))
+            _call(["docker", "build", *slim_down(Path(context), card), *labels, "--tag", tagged, context])
         else:
             _call([*MLFLOW, "build-docker", *model, "--name", tagged])
     _call(["docker", "tag", tagged, f"{name}:latest"])
-    print(f"Built {tagged}. Run it: docker run --rm -p 5001:8080 -p 9464:9464 {tagged}")
+    print(f"Built {tagged}.")
     return tagged
 
 
 def _named(client: MlflowClient, task: Task, model_uri: str) -> ModelVersion:
     """The registered version that is to be built."""
     if model_uri == "champion" and champion(client, task.name) is None:
-        raise UserError(
-            f"{task.name} has no champion yet. Promote one first: mlflow run . -e promote -P task={task.name}"
-        )
+        raise UserError(f"{task.name} has no champion yet. Promote one first: {how_to_run('promote', task=task.name)}")
     model_uri = f"models:/{task.name}@{ALIAS}" if model_uri == "champion" else model_uri
     candidate = find(client, task, model_uri)
     version = named_version(client, model_uri)
@@ -95,7 +95,11 @@ def _call(command: list[str]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    build(get_task(arguments.task), arguments.model_uri, arguments.variant, arguments.image)
+    tagged = build(get_task(arguments.task), arguments.model_uri, arguments.variant, arguments.image)
+    next_steps.show(
+        ("run it", f"docker run --rm -p 5001:8080 -p 9464:9464 {tagged}"),
+        ("read its card", "curl http://127.0.0.1:5001/card"),
+    )
 
 
 def parser() -> cli.Parser:

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 
 from registry.candidates import REUSED_TAG, WEIGHTS_TAG
-from steps import cli, runs, search
+from steps import cli, next_steps, runs, search
 from steps.fingerprint import changes_since, data_digests, equal_run, fingerprint
 from steps.heartbeat import PROCESS_TAG, SEARCH_PARAM
 from steps.train import VARIANT_TAG, Part, run_name
@@ -268,7 +268,9 @@ def _span(seconds: float) -> str:
 
 def run(arguments: argparse.Namespace) -> None:
     options = Options(arguments.repeats, arguments.force, arguments.jobs, arguments.trials)
-    compare(get_task(arguments.task), arguments.study, options)
+    task = get_task(arguments.task)
+    compare(task, arguments.study, options)
+    next_steps.show(("read the report", f"mlflow ui: experiment {task.name}, the study's run, artifact report.html"))
 
 
 def parser() -> cli.Parser:

@@ -6,7 +6,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,11 +25,12 @@ from registry.candidates import (
     file_digest,
     find,
 )
+from registry.card import describe, worst_slices
 from serving.rehearsal import RehearsalError
-from steps import cli, runs
+from steps import cli, next_steps, runs
 from steps.model_files import fetch
 from steps.train import log_data
-from tasks.contract import Scores, Split, Task, UserError, get_task, one_line
+from tasks.contract import Scores, Split, Task, UserError, get_task, how_to_run, one_line
 
 BATCH_SIZE, MOST_VALUES = 256, 2**20  # examples a request, and input values, so that large pictures are few
 RESAMPLES = 1_000
@@ -82,7 +83,9 @@ def evaluate(task: Task, model_uri: str, baseline: bool = False) -> Candidate:
         _print_table(task, candidate, intervals, latency, worst)
         if baseline:
             score_baseline(task, test)
-    return find(client, task, candidate.uri)
+        evaluated = find(client, task, candidate.uri)
+        describe(client, task, evaluated)
+    return evaluated
 
 
 def load(path: Path, uri: str) -> PyFuncModel:
@@ -182,13 +185,7 @@ def log_predictions(scores: Scores) -> None:
         mlflow.log_param(PREDICTIONS_DIGEST_PARAM, file_digest(path))
 
 
-def worst_slices(task: Task, scores: Scores, count: int = 3) -> pd.Series:
-    """Mean score of the slices that fare worst."""
-    means = pd.Series(scores.score).groupby(scores.slice).mean()
-    return means.sort_values(ascending=task.primary.higher_is_better)[:count]
-
-
-def _summary(task: Task, candidate: Candidate, intervals: dict[str, Interval], worst: pd.Series) -> str:
+def _summary(task: Task, candidate: Candidate, intervals: dict[str, Interval], worst: Mapping[str, float]) -> str:
     primary = intervals[task.primary.name]
     slices = ", ".join(f"{name} {score:.4f}" for name, score in worst.items())
     return (
@@ -198,7 +195,11 @@ def _summary(task: Task, candidate: Candidate, intervals: dict[str, Interval], w
 
 
 def _print_table(
-    task: Task, candidate: Candidate, intervals: dict[str, Interval], latency: dict[str, float], worst: pd.Series
+    task: Task,
+    candidate: Candidate,
+    intervals: dict[str, Interval],
+    latency: dict[str, float],
+    worst: Mapping[str, float],
 ) -> None:
     console = Console()
     console.print(f"\n{task.name} · {candidate.name} · {candidate.uri}")
@@ -215,7 +216,10 @@ def _print_table(
 
 
 def run(arguments: argparse.Namespace) -> None:
-    evaluate(get_task(arguments.task), arguments.model_uri, arguments.baseline)
+    task = get_task(arguments.task)
+    evaluated = evaluate(task, arguments.model_uri, arguments.baseline)
+    step = how_to_run("promote", task=task.name, model_uri=evaluated.uri)
+    next_steps.show(("let it challenge the champion", step), run_id=evaluated.evaluation_run or "")
 
 
 def parser() -> cli.Parser:

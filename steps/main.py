@@ -6,19 +6,24 @@ import argparse
 
 import mlflow
 
-from steps import cli, runs
+from registry.ledger import champion
+from steps import cli, next_steps, runs
 from steps.evaluate import evaluate
-from steps.promote import promote
+from steps.promote import promote, to_serve
 from steps.train import train
 from tasks.contract import Config, Task
 
 
-def lifecycle(task: Task, config: Config) -> None:
-    """Trains a model, scores it, and promotes the best evaluated candidate if the gate lets it pass."""
+def lifecycle(task: Task, config: Config) -> str:
+    """Trains a model, scores it, and promotes the best evaluated candidate if the gate lets it pass.
+
+    Returns:
+        The id of the run.
+    """
     client = runs.connect()
     name = f"main {config.model}, seed {config.seed}"
     note = f"Trains `{config.model}` of **{task.name}**, evaluates it and promotes the best candidate."
-    with runs.step_run(client, task, "main", name, note):
+    with runs.step_run(client, task, "main", name, note) as run:
         trained = train(task, config)
         evaluated = evaluate(task, trained.model_uri)
         promoted = promote(task, "best")
@@ -27,10 +32,15 @@ def lifecycle(task: Task, config: Config) -> None:
         values = ", ".join(f"{name} {evaluated.metrics[name]:.4f}" for name in names)
         outcome = "The champion changed." if promoted else "The champion stays."
         runs.describe(f"{note} {outcome}\n\n`{trained.model_uri}`: {values}.")
+    run_id: str = run.info.run_id
+    return run_id
 
 
 def run(arguments: argparse.Namespace) -> None:
-    lifecycle(*cli.configured(arguments))
+    task, config = cli.configured(arguments)
+    run_id = lifecycle(task, config)
+    suggestions = to_serve(task) if champion(runs.connect(), task.name) else []
+    next_steps.show(*suggestions, run_id=run_id)
 
 
 def parser() -> cli.Parser:

@@ -16,13 +16,14 @@ from mlflow.exceptions import MlflowException
 
 from registry import candidates, gate
 from registry.candidates import Candidate
+from registry.card import describe, how_to_serve
 from registry.gate import FormerChampion, Verdict
 from registry.ledger import ALIAS, ConflictError, Ledger, Move, replaced_champions, rolled_back
 from serving.rehearsal import Rehearsal, RehearsalError, TooSlowError, rehearse
-from steps import cli, runs
+from steps import cli, next_steps, runs
 from steps.evaluate import evaluate
 from steps.model_files import fetch
-from tasks.contract import Scores, Task, UserError, get_task, one_line
+from tasks.contract import Scores, Task, UserError, get_task, how_to_run, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -52,19 +53,23 @@ def promote(task: Task, model_uri: str) -> bool:
                 champion = None
             mlflow.set_tag("candidate", candidate.uri)
             if is_champion(candidate, champion):
-                return _tell(task, moves, f"{_label(candidate)} is the champion already; nothing to do.")
+                _tell(task, moves, f"{_label(candidate)} is the champion already; nothing to do.")
+                return False
             version = candidates.register(client, task, candidate)
             try:
                 files = record_rehearsal(client, task, version)
             except TooSlowError as error:
-                return _tell(task, moves, f"{_label(candidate)} was not promoted: {error}.")
+                _tell(task, moves, f"{_label(candidate)} was not promoted: {error}.")
+                return False
             verdict = judge(client, task, candidate, champion, replaced_champions(moves))
             candidates.annotate(client, version, candidates.GATE_TAG, verdict.reason)
             mlflow.log_metrics({f"gate_{key}": value for key, value in verdict.figures.items()})
             if not verdict.promote:
                 if champion is not None:
                     candidates.annotate(client, version, candidates.REFUSED_TAG, str(moves[-1].after))
-                return _tell(task, moves, f"{_label(candidate)} was not promoted. {verdict.reason}")
+                describe(client, task, candidate)
+                _tell(task, moves, f"{_label(candidate)} was not promoted. {verdict.reason}")
+                return False
             try:
                 move = ledger.move(
                     moves, "promotion", str(version.version), verdict.reason, verdict.figures, candidate.weights, files
@@ -72,8 +77,27 @@ def promote(task: Task, model_uri: str) -> bool:
             except ConflictError:
                 logger.info("Another process moved the champion meanwhile; deciding anew.")
                 continue
+            check_still_there(client, version)
+            for model in filter(None, (candidate, champion)):
+                describe(client, task, model)
             _tell(task, [*moves, move], f"{_label(candidate)} is the new champion. {verdict.reason}")
             return True
+
+
+def check_still_there(client: MlflowClient, version: ModelVersion) -> None:
+    """
+    Raises:
+        UserError: The version was deleted while it was promoted, so that the alias could not move.
+    """
+    try:
+        client.get_model_version(version.name, version.version)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise UserError(
+            f"Version {version.version} of {version.name} was deleted while it was promoted; the champion stays. "
+            "Run promote again: the model is registered anew."
+        ) from error
 
 
 def choose(client: MlflowClient, task: Task, model_uri: str, moves: list[Move]) -> Candidate:
@@ -88,7 +112,7 @@ def choose(client: MlflowClient, task: Task, model_uri: str, moves: list[Move]) 
         if candidate.evaluation_run is None:
             raise UserError(
                 f"{candidate.uri} was never evaluated. "
-                f"Run: mlflow run . -e evaluate -P task={task.name} -P model_uri={candidate.uri}"
+                f"Run: {how_to_run('evaluate', task=task.name, model_uri=candidate.uri)}"
             )
         return candidate
     rejected = rolled_back(moves)
@@ -102,7 +126,7 @@ def choose(client: MlflowClient, task: Task, model_uri: str, moves: list[Move]) 
         if candidate.model_id not in excluded and not same_weights:
             return candidate
     raise UserError(
-        f"{task.name} has no evaluated candidate. Evaluate one first: mlflow run . -e evaluate -P task={task.name} "
+        f"{task.name} has no evaluated candidate. Evaluate one first: {how_to_run('evaluate', task=task.name)} "
         "(one that was rolled back, refused or broken has to be named by model_uri)"
     )
 
@@ -198,7 +222,7 @@ def judge(
         except RehearsalError as error:  # the champion's: the candidate has just had its rehearsal
             raise UserError(
                 f"Nothing can be compared with the champion: {one_line(error).rstrip('.')}. "
-                f"Put an earlier one into service first: mlflow run . -e rollback -P task={task.name}"
+                f"Put an earlier one into service first: {how_to_run('rollback', task=task.name)}"
             ) from error
     former = best_former_champion(client, task, candidate, mine[1], replaced)
     return gate.decide(task.primary, mine[0], theirs[0] if theirs else None, former)
@@ -253,16 +277,29 @@ def _label(candidate: Candidate) -> str:
     return f"{candidate.name} ({candidate.uri})"
 
 
-def _tell(task: Task, moves: list[Move], outcome: str) -> bool:
-    """Says how it ended, on the screen and in the run; False, for a promotion that did not happen."""
+def _tell(task: Task, moves: list[Move], outcome: str) -> None:
+    """Says how it ended, on the screen and in the run."""
     serving = f"models:/{task.name}@{ALIAS} is version {moves[-1].after}." if moves else f"{task.name} has no champion."
     runs.describe(f"{outcome}\n\n{serving}")
     print(f"{outcome}\n{serving}")
-    return False
+
+
+def to_serve(task: Task) -> list[tuple[str, str]]:
+    """What to do with a new champion."""
+    return [
+        ("serve it, for programs", how_to_serve(task)),
+        ("serve it, for people", how_to_run("serve", task=task.name, port="5002")),
+        ("build its container", how_to_run("build", task=task.name)),
+        ("take it back", how_to_run("rollback", task=task.name)),
+    ]
 
 
 def run(arguments: argparse.Namespace) -> None:
-    promote(get_task(arguments.task), arguments.model_uri)
+    task = get_task(arguments.task)
+    if promote(task, arguments.model_uri):
+        next_steps.show(*to_serve(task))
+    else:
+        next_steps.show(("train another", how_to_run("train", task=task.name)))
 
 
 def parser() -> cli.Parser:

@@ -10,9 +10,11 @@ import math
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from registry.candidates import find
+from registry.card import describe
 from registry.ledger import ALIAS, ConflictError, Ledger, earlier_champions
 from serving.rehearsal import RehearsalError
-from steps import cli, runs
+from steps import cli, next_steps, runs
 from steps.promote import champion_of, rehearsed
 from tasks.contract import Task, UserError, get_task
 
@@ -44,6 +46,9 @@ def rollback(task: Task) -> str:
                     "Another process moved the champion meanwhile. Look, and roll back again if need be."
                 ) from error
             outcome = f"models:/{task.name}@{ALIAS} went back from version {before} to version {version}."
+            for number in filter(None, (before, version)):
+                with contextlib.suppress(UserError):  # its model is gone
+                    describe(client, task, find(client, task, f"models:/{task.name}/{number}"))
             runs.describe(outcome)
             print(outcome)
             return version
@@ -64,7 +69,9 @@ def _files_that_serve(client: MlflowClient, task: Task, version: str) -> str | N
 
 
 def run(arguments: argparse.Namespace) -> None:
-    rollback(get_task(arguments.task))
+    task = get_task(arguments.task)
+    rollback(task)
+    next_steps.show(("see what was before", f"mlflow ui: experiment {task.name}, run ledger"))
 
 
 def parser() -> cli.Parser:

@@ -24,14 +24,15 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from rich.console import Console
 from rich.table import Table
 
-from registry.candidates import LAUNCHED_TAG, NUMBER_METRIC, TASK_TAG, WEIGHTS_TAG, next_number
+from registry.candidates import LAUNCHED_TAG, NUMBER_METRIC, TASK_TAG, WEIGHTS_TAG, find, next_number
+from registry.card import ITEM_PARAM, Facts, describe, render
 from registry.store import retried_once
 from serving.package import Package, as_served, package, run_onnx, weights_digest
-from steps import cli, runs
+from steps import cli, next_steps, runs
 from steps.fingerprint import fingerprint, log_fingerprint
 from steps.model_files import keep_manifest
 from steps.terminal import import_keras
-from tasks.contract import Config, Split, Task, UserError, get_task, one_line
+from tasks.contract import Config, Split, Task, UserError, get_task, how_to_run, one_line
 
 if TYPE_CHECKING:
     from steps.callbacks import Watch
@@ -128,10 +129,12 @@ def train(
             packaged = package(task, model, validation, Path(folder))
             metrics = measured(task, validation, packaged.outputs, "val")
             metrics |= measured_on_training(task, packaged, train_split, len(validation))
+            add_card(client, run, task, config, packaged, metrics, Path(folder))
             trained = log_model(client, run, task, config, packaged, weights_digest(model), metrics)
         log_figures(client, run, task, model, validation, packaged)
         for checkpointed in [run] + ([interrupted.run] if interrupted else []):
             _drop_checkpoint(client, checkpointed)
+        describe(client, task, find(client, task, trained.model_uri))
         runs.describe(_summary(task, config, metrics, trained, interrupted))
         _print_table(run, metrics | {"onnx_max_abs_diff": packaged.parity}, trained)
     return trained
@@ -197,6 +200,25 @@ def log_data(task: Task, **splits: Split) -> None:
         )
         retried_once(mlflow.log_input, dataset, context=name)
         mlflow.log_params({f"data.{name}_digest": split.digest, f"data.{name}_examples": len(split)})
+
+
+def add_card(
+    client: MlflowClient,
+    run: Run,
+    task: Task,
+    config: Config,
+    packaged: Package,
+    metrics: dict[str, float],
+    folder: Path,
+) -> None:
+    """Adds the model's card, as far as it is known by now, to the files that are logged with it."""
+    sides = ("height", "width", "3") if packaged.metadata["item_shape"][0] is None else packaged.metadata["item_shape"]
+    mlflow.log_param(ITEM_PARAM, f"{'×'.join(map(str, sides))} {packaged.metadata['item_type']}")
+    name = f"{config.model}, seed {config.seed}"
+    facts = Facts(name, dataclasses.asdict(config), client.get_run(run.info.run_id).data.params, metrics)
+    path = folder / "card.md"
+    path.write_text(render(task, facts), encoding="utf-8")
+    packaged.artifacts["card"] = str(path)
 
 
 def log_model(
@@ -368,9 +390,12 @@ def run(arguments: argparse.Namespace) -> None:
             raise UserError(f"A resumed run brings its own configuration; leave out {', '.join(others)}.")
         task = get_task(arguments.task)
         interrupted = find_interrupted(runs.connect(), task, arguments.resume)
-        train(task, interrupted.config, interrupted)
+        trained = train(task, interrupted.config, interrupted)
     else:
-        train(*cli.configured(arguments))
+        task, config = cli.configured(arguments)
+        trained = train(task, config)
+    score = how_to_run("evaluate", task=task.name, model_uri=trained.model_uri)
+    next_steps.show(("score it on the test split", score), run_id=trained.run_id)
 
 
 def parser() -> cli.Parser:

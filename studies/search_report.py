@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from studies import drawing
-from tasks.contract import Primary
+from tasks.contract import Primary, how_to_run
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
@@ -46,12 +46,12 @@ class SearchReport:
         value = f"val_{self.primary.name} {best.value:.4f}"
         return (
             f"Best of {len(self.trials)} trials ({ends}): {value} with {_settings(best.params)}. "
-            "Being the best of many on the validation split flatters it."
+            "The best of many looks better on the validation split than it is."
         )
 
     def advice(self) -> str:
         """What to do with it."""
-        step = f"mlflow run . -e evaluate -P task={self.task} -P model_uri=runs:/{self.run_id}"
+        step = how_to_run("evaluate", task=self.task, model_uri=f"runs:/{self.run_id}")
         return f"Scored on the test split it is a candidate for promotion: {step}"
 
     def markdown(self) -> str:

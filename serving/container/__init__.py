@@ -23,7 +23,7 @@ FILES = ("Dockerfile", "entrypoint.py", "protocol.py", "server.py", "warmup.py",
 ADDED = {"httptools", "orjson"}  # what they need besides
 
 
-def slim_down(context: Path) -> list[str]:
+def slim_down(context: Path, card: str) -> list[str]:
     """Turns what `mlflow models generate-dockerfile` made into the context of the slim image.
 
     What the model's pinned requirements need in turn is installed in the versions of this environment, so that two
@@ -31,12 +31,14 @@ def slim_down(context: Path) -> list[str]:
 
     Args:
         context: Folder with a Dockerfile, which is replaced, and `model_dir`.
+        card: The model's card, as Markdown; the server shows it.
 
     Returns:
         Arguments of `docker build`.
     """
     for name in FILES:
         shutil.copy(FOLDER / name, context)
+    (context / "card.md").write_text(card, encoding="utf-8")
     (context / "manifest.json").write_text(json.dumps(manifest_of(context / "model_dir"), indent=2))
     # The model has pins of its own, and mlflow-skinny has mlflow's.
     pinned = {canonicalize_name(requirement.name) for requirement in requirements(context / "model_dir")}

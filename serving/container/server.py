@@ -12,6 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
@@ -25,19 +26,24 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
+JSON = b"application/json"
+MARKDOWN = b"text/markdown; charset=utf-8"
+
+
 class Reply(NamedTuple):
     """Status and content; of a refused method those that are allowed."""
 
     status: int
     content: bytes
     allow: str = ""
+    media_type: bytes = JSON
 
 
 # A larger request is answered in a thread: the server goes on accepting others meanwhile. A smaller one is done before
 # a thread would have taken it over, but for pictures of any size, which the model takes long for.
 SMALL_BYTES = 100_000
 INVOCATIONS = "/invocations"
-JSON = b"application/json"
+CARD_PATH = "/card"
 # MLflow's server takes them too, and then says 400: no model of this project has columns.
 TABLES = (b"text/csv", b"application/vnd.apache.parquet")
 MODEL_PATH = "__pyfunc_model_path__"  # how MLflow tells its scoring server what to load
@@ -50,7 +56,10 @@ any_size = getattr(python_model, "any_size", False)  # versions of before there 
 predict = functools.partial(inspect.unwrap(type(python_model).predict), python_model)
 mlflow_app = scoring_server.init(model)
 is_unified_llm_input = scoring_server.is_unified_llm_input  # type: ignore[attr-defined]
-methods = {route.path: route.methods for route in mlflow_app.routes}
+methods = {route.path: route.methods for route in mlflow_app.routes} | {CARD_PATH: {"GET"}}
+# As it was when the image was made; where there is no image, as it was when the model was trained.
+CARDS = (Path(__file__).with_name("card.md"), Path(os.environ[MODEL_PATH], "artifacts", "card.md"))
+card = next((path.read_bytes() for path in CARDS if path.exists()), None)
 
 
 async def app(scope: Message, receive: Receive, send: Send) -> None:
@@ -65,6 +74,9 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
     elif scope["method"] not in methods[path]:
         allow = ", ".join(sorted(methods[path]))
         reply = Reply(405, refusal(f"expected the method {allow}"), allow)
+    elif path == CARD_PATH:
+        no_card = Reply(404, refusal("this model was logged without a card", "ENDPOINT_NOT_FOUND"))
+        reply = no_card if card is None else Reply(200, card, media_type=MARKDOWN)
     elif path == INVOCATIONS:
         reply = await _invoke(dict(reversed(scope["headers"])), receive)  # the first of a name counts, as for MLflow
     else:
@@ -75,7 +87,7 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
 
 
 async def _send(reply: Reply, send: Send) -> None:
-    headers = [(b"content-type", JSON), (b"content-length", str(len(reply.content)).encode())]
+    headers = [(b"content-type", reply.media_type), (b"content-length", str(len(reply.content)).encode())]
     if reply.allow:
         headers.append((b"allow", reply.allow.encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

@@ -18,9 +18,9 @@ from registry.candidates import (
     scores,
 )
 from serving.rehearsal import RehearsalError
-from steps.evaluate import bootstrap, evaluate, latencies, predict, worst_slices
+from steps.evaluate import bootstrap, evaluate, latencies, predict
 from tasks import classification
-from tasks.contract import Scores, Split, UserError, get_task
+from tasks.contract import Split, UserError, get_task
 
 TASK = get_task("digits")
 
@@ -169,12 +169,3 @@ def test_a_baseline_is_scored_beside_the_model(candidate: Candidate, trained_sto
 def test_a_baseline_that_is_not_there_is_told(candidate: Candidate) -> None:
     with pytest.raises(UserError, match=r"digits has no baseline\. Expected baseline=false\."):
         evaluate(TASK, candidate.uri, baseline=True)
-
-
-@pytest.mark.parametrize(("higher_is_better", "worst"), [(True, "b"), (False, "c")])
-def test_the_worst_slices_are_those_that_fare_worst(higher_is_better: bool, worst: str) -> None:
-    primary = dataclasses.replace(TASK.primary, higher_is_better=higher_is_better)
-    found = Scores(np.array([0.5, 0.1, 0.9, 0.5]), np.array(["a", "b", "c", "d"]), {})
-    slices = worst_slices(dataclasses.replace(TASK, primary=primary), found)
-    assert slices.index[0] == worst
-    assert len(slices) == 3

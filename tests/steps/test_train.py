@@ -98,6 +98,7 @@ def test_the_logged_model_is_what_ships(trained_store: MlflowClient, run: Run) -
         "model.keras",
         "golden.json",
         "profile.json",
+        "card.md",
     }
     assert set((folder / "requirements.txt").read_text().splitlines()) == set(REQUIREMENTS)
     model = trained_store.get_logged_model(output.model_id)
