@@ -22,6 +22,10 @@ SLICES = 3  # of the worst ones
 NOT_MEASURED = "–"
 NOTE = "mlflow.note.content"  # what the UI shows as a logged model's description
 CONFIG = "config."  # what parameters of a train run that stand for its configuration begin with
+CALL = r"""```sh
+curl http://localhost:5001/invocations -H 'Content-Type: application/json' \
+  -d "{\"inputs\": [\"$(base64 < item.png | tr -d '\n')\"]}"
+```"""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def render(task: Task, facts: Facts) -> str:
         ],
         "Rehearsal": [_rehearsal(facts)],
         "Limits": _limits(task),
-        "How to call it": [_call(task, facts)],
+        "How to call it": [_call(facts)],
     }
     parts = [f"## {title}" if title else "" for title in sections]
     text = [paragraph for part, lines in zip(parts, sections.values(), strict=True) for paragraph in (part, *lines)]
@@ -130,7 +134,8 @@ def _figures(facts: Facts) -> Iterable[tuple[str, ...]]:
 def _worst(facts: Facts) -> str:
     if not facts.worst:
         return "The test split has not been read yet."
-    return f"Worst on the test split: {', '.join(f'`{name}` {score:.4f}' for name, score in facts.worst.items())}."
+    slices = ", ".join(f"`{name}` {score:.4f}" for name, score in facts.worst.items())
+    return f"The slices that fare worst on the test split, by their mean: {slices}."
 
 
 def _rehearsal(facts: Facts) -> str:
@@ -155,13 +160,11 @@ def _limits(task: Task) -> list[str]:
     ]
 
 
-def _call(task: Task, facts: Facts) -> str:
+def _call(facts: Facts) -> str:
     item = facts.run.get(ITEM_PARAM, "of the model's shape")
     return (
         f"An item is {item}, as nested lists of numbers or as one base64 string, of a PNG or JPEG file or of the raw "
-        "values. To `mlflow models serve`, or the container:\n\n```sh\n"
-        "curl http://localhost:5001/invocations -H 'Content-Type: application/json' \\\n"
-        '  -d "{\\"inputs\\": [\\"$(base64 -w0 item.png)\\"]}"\n```'
+        f"values. To `mlflow models serve`, or the container:\n\n{CALL}"
     )
 
 

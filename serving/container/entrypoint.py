@@ -19,9 +19,10 @@ MODEL_PATH = "__pyfunc_model_path__"  # how MLflow tells its scoring server what
 SPARE_BYTES = 96 * 2**20  # for requests at once, and for larger ones
 CHECK_SECONDS = 2.0
 LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where a server that listens everywhere is asked
-# Blocks of a megabyte and more go back to the operating system when they are freed. Left to itself, glibc raises that
-# limit to 32 MB, and keeps what is below for each thread.
-MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**20), "MALLOC_TRIM_THRESHOLD_": str(2**20)}
+# What is freed goes back to the operating system: blocks of a megabyte and more, and the end of the heap above 16 MB.
+# Left to itself, glibc raises the first limit to 32 MB and keeps what is below for each thread. With a lower second one
+# the same memory would be given back and asked for again with every batch of pictures.
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(2**20), "MALLOC_TRIM_THRESHOLD_": str(2**24)}
 
 
 def main() -> None:

@@ -76,7 +76,7 @@ def test_a_promoted_version_shows_its_figures_and_what_became_of_it(
     )
     assert f"| {good.metrics['test_accuracy']:.4f} | {good.metrics['test_accuracy_low']:.4f} to " in text
     assert "model dense, epochs 6, batch_size" in text
-    assert "Worst on the test split: `" in text
+    assert "The slices that fare worst on the test split, by their mean: `" in text
     assert "refused 27 hostile ones, and took 1.2 ms for one item (95th percentile 2.5 ms)" in text
     assert "**2026-01-01T00:00:00Z** It became the champion (promotion). It reaches the floor." in text
     assert "**2026-01-02T00:00:00Z** It was replaced; version 2 serves since then." in text
