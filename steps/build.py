@@ -91,7 +91,7 @@ def _check_docker() -> None:
 def _call(command: list[str]) -> None:
     """Runs a command that shows its own progress."""
     if (code := subprocess.run(command, check=False).returncode) != 0:
-        raise UserError(f"`{' '.join(command[:3])} …` failed with exit code {code}; its own words are above.")
+        raise UserError(f"`{' '.join(command[:3])} …` failed with exit code {code}; look at what it printed above.")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def parser() -> cli.Parser:
     result = cli.parser(__doc__)
-    result.add_argument("--model-uri", default="champion", help="a registered version (default: the champion)")
+    result.add_argument("--model-uri", default="champion", help="a registered version, or champion")
     result.add_argument("--variant", default="slim", help="slim, or mlflow: as `mlflow models build-docker` makes it")
     result.add_argument("--image", default="", help="name of the image (default: dlc-<task>)")
     return result

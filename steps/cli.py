@@ -19,7 +19,7 @@ from serving.rehearsal import RehearsalError
 from steps.interruption import interruptible
 from steps.terminal import show_what_it_can
 from steps.workplace import use_own_folder
-from tasks.contract import Config, Task, UserError, get_task, one_line, unknown
+from tasks.contract import Config, Task, UserError, get_task, one_line, task_names, unknown
 
 # TensorFlow and MLflow greet with a screenful; what a person should see is ours. Set before they are imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -30,8 +30,26 @@ class StepError(Exception):
     """The step did what it could, and some of it failed; the message says what."""
 
 
+LIKEWISE = "With mlflow run: mlflow run . -e <entry point> -P task=mnist -P batch_size=64 (underscores for hyphens)"
+
+
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Adds its default to an option's help, unless that says it in words."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        has_none = action.required or action.default in ("", argparse.SUPPRESS)
+        return action.help if has_none else super()._get_help_string(action)
+
+
 class Parser(argparse.ArgumentParser):
     """Raises where argparse would print its usage and leave, so that a run that is open hears of it too."""
+
+    def format_help(self) -> str:
+        """argparse's help, then the tasks with their models, and how `mlflow run` is told the same."""
+        tasks = [f"  {name:<10}{', '.join(get_task(name).models)}" for name in task_names()]
+        return "\n".join(
+            [super().format_help(), "tasks, and their models with the default first:", *tasks, "", LIKEWISE, ""]
+        )
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message.replace("argument --", "--"))
@@ -64,18 +82,19 @@ def _spelt(option: str) -> str:
 
 
 def parser(description: str | None) -> Parser:
-    result = Parser(description=description, allow_abbrev=False)
-    result.add_argument("--task", default="mnist", help="a folder of tasks/ (default: %(default)s)")
+    result = Parser(description=description, allow_abbrev=False, formatter_class=Formatter)
+    result.add_argument("--task", default="mnist", help="which task, by its name")
     return result
 
 
 def add_training_arguments(target: Parser) -> None:
     """The parameters of `train` and `main`; 0, "default" or empty stand for the task's own."""
-    target.add_argument("--model", default="default", help="one of the task's models")
-    target.add_argument("--epochs", type=whole_number, default=0, help="passes over the training split")
-    target.add_argument("--batch-size", type=whole_number, default=0, help="examples per gradient step")
-    target.add_argument("--learning-rate", type=number, default=0.0, help="peak step size")
-    target.add_argument("--seed", type=whole_number, default=0, help="of initialisation, shuffling and dropout")
+    own = "; 0: the model's own"
+    target.add_argument("--model", default="default", help="one of the task's models, or default: its first")
+    target.add_argument("--epochs", type=whole_number, default=0, help=f"passes over the training split{own}")
+    target.add_argument("--batch-size", type=whole_number, default=0, help=f"examples per gradient step{own}")
+    target.add_argument("--learning-rate", type=number, default=0.0, help=f"peak step size of the optimizer{own}")
+    target.add_argument("--seed", type=whole_number, default=0, help=f"seed of weights, shuffling and dropout{own}")
     target.add_argument("--overrides", default="", help="further fields of the configuration: key=value,key=value")
 
 

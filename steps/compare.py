@@ -169,7 +169,7 @@ def reuse(client: MlflowClient, task: Task, parent: Run, jobs: Sequence[Job]) ->
             adopt(client, same, job)
             known.add(job)
         elif changed := changes_since(client, experiment, wanted, {"mlflow.runName": name, "task": task.name}):
-            print(f"{name}: trained again, since run {changed[0]} there changed: {', '.join(changed[1])}")
+            print(f"{name}: trained again, because this changed since run {changed[0]}: {', '.join(changed[1])}")
     if known:
         print(
             f"{len(known)} of {len(jobs)} reused: finished runs of the same code, configuration, data, seed and "
@@ -276,12 +276,17 @@ def run(arguments: argparse.Namespace) -> None:
 def parser() -> cli.Parser:
     result = cli.parser(__doc__)
     result.add_argument(
-        "--study", default=DEFAULT, help='one of the task\'s studies, "all" or "search" (default: its first)'
+        "--study", default=DEFAULT, help='one of the task\'s studies, "all" or "search"; default: its first'
     )
-    result.add_argument("--repeats", type=cli.whole_number, default=3, help="seeds a variant")
-    result.add_argument("--force", type=cli.boolean, default="false", help="train also what was trained before")
+    result.add_argument("--repeats", type=cli.whole_number, default=3, help="seeds that each variant is trained with")
+    result.add_argument("--force", type=cli.boolean, default="false", help="true: train again what was trained before")
     result.add_argument("--jobs", type=cli.whole_number, default=0, help="runs at once; 0: what suits the machine")
-    result.add_argument("--trials", type=cli.whole_number, default=20, help="of a search, over all who take part in it")
+    result.add_argument(
+        "--trials",
+        type=cli.whole_number,
+        default=20,
+        help="trials of a search, over all its processes",
+    )
     return result
 
 

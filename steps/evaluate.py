@@ -59,7 +59,7 @@ def evaluate(task: Task, model_uri: str, baseline: bool = False) -> Candidate:
         RehearsalError: Its files are not those that were logged, it does not load, or it does not answer.
     """
     if baseline and task.baseline is None:
-        raise UserError(f"{task.name} has no baseline. Expected baseline=false.")
+        raise UserError(f"{task.name} has no baseline to score. Leave out baseline=true.")
     client = runs.connect()
     candidate = find(client, task, model_uri)
     name = f"evaluate {candidate.name}"
@@ -224,7 +224,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def parser() -> cli.Parser:
     result = cli.parser(__doc__)
-    result.add_argument("--model-uri", default="latest", help="what to score, or latest, or best (on validation)")
+    result.add_argument("--model-uri", default="latest", help="a model, or latest, or best (on the validation split)")
     result.add_argument("--baseline", type=cli.boolean, default="false", help="true: score the task's baseline too")
     return result
 

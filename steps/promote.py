@@ -304,7 +304,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def parser() -> cli.Parser:
     result = cli.parser(__doc__)
-    result.add_argument("--model-uri", default="best", help="the candidate (default: the best evaluated one)")
+    result.add_argument("--model-uri", default="best", help="the candidate, or best (on the validation split)")
     return result
 
 

@@ -96,8 +96,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def parser() -> cli.Parser:
     result = cli.parser(__doc__)
-    result.add_argument("--host", default="127.0.0.1", help="0.0.0.0: reachable from other machines")
-    result.add_argument("--port", type=cli.whole_number, default=5000)
+    result.add_argument("--host", default="127.0.0.1", help="where to listen; 0.0.0.0: other machines may come in")
+    result.add_argument("--port", type=cli.whole_number, default=5000, help="port to listen at")
     return result
 
 

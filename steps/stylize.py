@@ -157,9 +157,12 @@ def parser() -> cli.Parser:
     result.add_argument("--content-weight", type=cli.number, default=1.0, help="factor of the content loss")
     result.add_argument("--style-weight", type=cli.number, default=5.0, help="factor of the style loss")
     result.add_argument(
-        "--learning-rate", type=cli.number, default=20.0, help="most that a value changes in the first step, of 255"
+        "--learning-rate",
+        type=cli.number,
+        default=20.0,
+        help="the most that a value, of 255, changes in a step",
     )
-    result.add_argument("--seed", type=cli.whole_number, default=1, help="of the noise")
+    result.add_argument("--seed", type=cli.whole_number, default=1, help="seed of the noise of start=noise")
     return result
 
 

@@ -266,4 +266,8 @@ def test_a_run_that_the_store_does_not_have_is_told(
 def test_help_needs_no_store(tracking: Callable[[str], None], capsys: pytest.CaptureFixture[str]) -> None:
     tracking("http://127.0.0.1:9")
     assert code_of("--help") == 0
-    assert "--resume" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "--resume" in shown
+    assert "(default: mnist)" in shown
+    assert "  mnist     dense, cnn\n" in shown
+    assert "mlflow run . -e <entry point> -P task=mnist" in shown

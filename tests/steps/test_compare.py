@@ -154,7 +154,8 @@ def test_a_changed_library_trains_again_and_says_so(
     compare(task, "some", Options(repeats=1))
     assert len(in_process) == 1
     line = next(line for line in capsys.readouterr().out.splitlines() if "fast, seed 1: trained again" in line)
-    assert line.endswith(f"there changed: library keras {found['keras']} → 99.0")
+    assert "trained again, because this changed since run " in line
+    assert line.endswith(f": library keras {found['keras']} → 99.0")
 
 
 def test_a_fingerprint_that_cannot_be_read_stops_nothing(
@@ -170,7 +171,7 @@ def test_a_fingerprint_that_cannot_be_read_stops_nothing(
     monkeypatch.setattr(mlflow.artifacts, "load_dict", gone)
     compare(with_study(fast=dataclasses.replace(SHORT, learning_rate=1e-3)), "some", Options(repeats=1))
     assert len(in_process) == 2
-    assert "there changed: what cannot be told: its fingerprint cannot be read" in capsys.readouterr().out
+    assert ": what cannot be told: its fingerprint cannot be read" in capsys.readouterr().out
 
 
 def test_a_run_that_fails_before_it_has_parameters_is_one_that_failed(

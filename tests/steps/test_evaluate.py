@@ -167,5 +167,5 @@ def test_a_baseline_is_scored_beside_the_model(candidate: Candidate, trained_sto
 
 
 def test_a_baseline_that_is_not_there_is_told(candidate: Candidate) -> None:
-    with pytest.raises(UserError, match=r"digits has no baseline\. Expected baseline=false\."):
+    with pytest.raises(UserError, match=r"digits has no baseline to score\. Leave out baseline=true\."):
         evaluate(TASK, candidate.uri, baseline=True)
