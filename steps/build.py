@@ -15,7 +15,7 @@ from mlflow.entities.model_registry import ModelVersion
 from registry.candidates import find, model_id_of, named_version, version_of
 from registry.card import describe
 from registry.ledger import ALIAS, champion
-from serving.container import slim_down
+from serving.container import MODEL_FOLDER, slim_context
 from serving.rehearsal import RehearsalError
 from steps import cli, next_steps, runs
 from steps.model_files import fetch
@@ -49,19 +49,19 @@ def build(task: Task, model_uri: str, variant: str, image: str) -> str:
     _check_docker()
     name = image or f"dlc-{task.name}"
     tagged = f"{name}:{version.version}"
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as context:
+    with tempfile.TemporaryDirectory() as context:
+        folder = Path(context, MODEL_FOLDER)
+        folder.mkdir()
         try:
-            files = fetch(client, model_id_of(version), folder, version)
+            files = fetch(client, model_id_of(version), str(folder), version)
         except RehearsalError as error:
             raise cli.StepError(f"{tagged} was not built: {error}.") from error
-        model = ["--model-uri", str(files.path), *LOCAL]  # what was checked, not what the store has by now
         if variant == "slim":
-            labels = ["--label", f"model.name={task.name}", "--label", f"model.version={version.version}"]
-            _call([*MLFLOW, "generate-dockerfile", *model, "--output-directory", context])
             card = describe(client, task, find(client, task, f"models:/{task.name}/{version.version}"))
-            _call(["docker", "build", *slim_down(Path(context), card), *labels, "--tag", tagged, context])
-        else:
-            _call([*MLFLOW, "build-docker", *model, "--name", tagged])
+            labels = ["--label", f"model.name={task.name}", "--label", f"model.version={version.version}"]
+            _call(["docker", "build", *slim_context(Path(context), card), *labels, "--tag", tagged, context])
+        else:  # what was checked, not what the store has by now
+            _call([*MLFLOW, "build-docker", "--model-uri", str(files.path), *LOCAL, "--name", tagged])
     _call(["docker", "tag", tagged, f"{name}:latest"])
     print(f"Built {tagged}.")
     return tagged

@@ -19,18 +19,19 @@ from serving.manifest import manifest_of
 from serving.server import allowed_environment, free_port, running
 
 FOLDER = Path(__file__).parent
+MODEL_FOLDER = "model_dir"
 FILES = ("Dockerfile", "entrypoint.py", "protocol.py", "server.py", "warmup.py", "../manifest.py")
 ADDED = {"httptools", "orjson"}  # what they need besides
 
 
-def slim_down(context: Path, card: str) -> list[str]:
-    """Turns what `mlflow models generate-dockerfile` made into the context of the slim image.
+def slim_context(context: Path, card: str) -> list[str]:
+    """Puts beside a model what its slim image is built from.
 
     What the model's pinned requirements need in turn is installed in the versions of this environment, so that two
     builds of one model are the same.
 
     Args:
-        context: Folder with a Dockerfile, which is replaced, and `model_dir`.
+        context: Folder with the model in MODEL_FOLDER.
         card: The model's card, as Markdown; the server shows it.
 
     Returns:
@@ -39,13 +40,13 @@ def slim_down(context: Path, card: str) -> list[str]:
     for name in FILES:
         shutil.copy(FOLDER / name, context)
     (context / "card.md").write_text(card, encoding="utf-8")
-    (context / "manifest.json").write_text(json.dumps(manifest_of(context / "model_dir"), indent=2))
+    (context / "manifest.json").write_text(json.dumps(manifest_of(context / MODEL_FOLDER), indent=2))
     # The model has pins of its own, and mlflow-skinny has mlflow's.
-    pinned = {canonicalize_name(requirement.name) for requirement in requirements(context / "model_dir")}
-    free = (installed(context / "model_dir") | ADDED) - pinned - {"mlflow-skinny", "mlflow-tracing"}
+    pinned = {canonicalize_name(requirement.name) for requirement in requirements(context / MODEL_FOLDER)}
+    free = (installed(context / MODEL_FOLDER) | ADDED) - pinned - {"mlflow-skinny", "mlflow-tracing"}
     pins = [f"{name}=={version(name)}" for name in sorted(free)]
     (context / "constraints.txt").write_text("\n".join(pins) + "\n")
-    environment = yaml.safe_load((context / "model_dir" / "python_env.yaml").read_text())
+    environment = yaml.safe_load((context / MODEL_FOLDER / "python_env.yaml").read_text())
     return ["--build-arg", f"PYTHON_VERSION={environment['python']}"]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from serving.container import entrypoint, slim_down
+from serving.container import entrypoint, slim_context
 
 MIB = 2**20
 
@@ -70,7 +70,7 @@ def image(model: Path, tmp_path: Path) -> Path:
     """What stands below /opt in the image of a model, by the lines of the Dockerfile."""
     context, root = tmp_path / "context", tmp_path / "image"
     shutil.copytree(model, context / "model_dir")
-    slim_down(context, "# A card")
+    slim_context(context, "# A card")
     for sources, target in re.findall(r"^COPY (.+) /opt/(\S*)$", (context / "Dockerfile").read_text(), re.MULTILINE):
         if sources == "model_dir":
             shutil.copytree(context / sources, root / target)

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
-from serving.container import slim_down, slim_server
+from serving.container import slim_context, slim_server
 from serving.hostile import hostile_requests
 from serving.rehearsal import read_golden, replay
 from serving.server import Client, scoring_server
@@ -231,7 +231,7 @@ def test_a_model_of_other_versions_can_be_contained(saved: Path, tmp_path: Path)
     """What the model pins is not pinned a second time, in the version of this environment."""
     shutil.copytree(saved, tmp_path / "model_dir")
     (tmp_path / "model_dir" / "requirements.txt").write_text("mlflow==3.0.0\nnumpy==2.0.0\nonnxruntime==1.20.0\n")
-    assert slim_down(tmp_path, "# A card") == ["--build-arg", f"PYTHON_VERSION={platform.python_version()}"]
+    assert slim_context(tmp_path, "# A card") == ["--build-arg", f"PYTHON_VERSION={platform.python_version()}"]
     names = {line.split("==")[0] for line in (tmp_path / "constraints.txt").read_text().splitlines()}
     assert {"pandas", "fastapi", "orjson"} <= names
     assert not {"mlflow", "mlflow-skinny", "mlflow-tracing", "numpy", "onnxruntime"} & names

@@ -57,3 +57,26 @@ def test_the_version_that_was_named_is_built(champion_store: MlflowClient, monke
     assert build(TASK, "models:/digits/1", "mlflow", "") == "dlc-digits:1"
     assert build(TASK, source, "mlflow", "") == "dlc-digits:1"
     assert built == ["2", "1", "1"]
+
+
+def test_the_slim_image_is_built_from_the_files_that_were_checked(
+    champion_store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: set[str] = set()
+
+    def call(command: list[str]) -> None:
+        if command[:2] == ["docker", "build"]:
+            context = Path(command[-1])
+            built.update(str(path.relative_to(context)) for path in context.rglob("*") if path.is_file())
+            assert (context / "card.md").read_text().startswith("# digits: dense, seed 1")
+
+    monkeypatch.setattr(building, "_check_docker", lambda: None)
+    monkeypatch.setattr(building, "_call", call)
+    assert build(TASK, "champion", "slim", "") == "dlc-digits:1"
+    assert {
+        "Dockerfile",
+        "constraints.txt",
+        "manifest.json",
+        "model_dir/MLmodel",
+        "model_dir/requirements.txt",
+    } <= built
