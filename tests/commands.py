@@ -14,7 +14,7 @@ from mlflow.cli import cli as mlflow_cli
 
 from steps import cli
 from steps.build import VARIANTS
-from steps.compare import ALL, SEARCH
+from steps.compare import ALL, DEFAULT, SEARCH
 from tasks.contract import UserError, get_task, unknown
 from tests.documents import PLACEHOLDER, ROOT, Command
 
@@ -106,7 +106,7 @@ def _check_step(name: str, options: Mapping[str, str]) -> None:
     if hasattr(arguments, "overrides"):
         cli.configured(arguments)
     if "study" in options and PLACEHOLDER not in arguments.study:
-        _among(f"study of {task.name}", arguments.study, {*task.studies, ALL, SEARCH})
+        _among(f"study of {task.name}", arguments.study, {*task.studies, ALL, DEFAULT, SEARCH})
     if hasattr(arguments, "variant"):
         _among("variant", arguments.variant, VARIANTS)
 
