@@ -16,6 +16,8 @@ from serving.gateway.trial import try_to_load
 
 logger = logging.getLogger(__name__)
 
+OF_MLFLOW = "_MLFLOW_"  # begins the names of variables that MLflow keeps for itself, and sets or drops at any time
+
 
 class Loader:
     """Loads models into this process, which stays as it was when the loader was made.
@@ -26,7 +28,7 @@ class Loader:
     def __init__(self) -> None:
         self._passed: set[str] = set()
         self._folder = _working_directory()
-        self._variables = dict(os.environ)
+        self._variables = _variables()
         self._streams = sys.stdout, sys.stderr
 
     def load(self, folder: Path, name: str) -> Any:
@@ -53,9 +55,9 @@ class Loader:
         if _working_directory() != self._folder:
             os.chdir(self._folder)
             changed.append("the working directory")
-        if dict(os.environ) != self._variables:
+        if (variables := _variables()) != self._variables:
             changed.append("the environment")
-            for variable in os.environ.keys() - self._variables.keys():
+            for variable in variables.keys() - self._variables.keys():
                 del os.environ[variable]
             os.environ.update(self._variables)
         if (sys.stdout, sys.stderr) != self._streams:
@@ -63,6 +65,11 @@ class Loader:
             changed.append("the standard streams")
         if changed:
             logger.warning("%s changed %s while it was loaded; that was undone.", name, " and ".join(changed))
+
+
+def _variables() -> dict[str, str]:
+    """The environment, as far as it is the gateway's own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(OF_MLFLOW)}
 
 
 def _working_directory() -> str:

@@ -102,6 +102,18 @@ def test_the_process_stays_as_it_was(
     assert caplog.messages == [f"models:/digits/1 changed {changes} while it was loaded; that was undone."]
 
 
+def test_what_mlflow_does_meanwhile_is_not_the_versions_doing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thread of MLflow drops the number of its session when it has learnt that nothing is to be reported."""
+    monkeypatch.setenv("_MLFLOW_TELEMETRY_SESSION_ID", "1")
+    monkeypatch.setattr(loading, "try_to_load", lambda *_: None)
+    monkeypatch.setattr(loading, "load_model", lambda _: os.environ.pop("_MLFLOW_TELEMETRY_SESSION_ID"))
+    Loader().load(tmp_path, "models:/digits/1")
+    assert "_MLFLOW_TELEMETRY_SESSION_ID" not in os.environ
+    assert caplog.messages == []
+
+
 def test_what_has_passed_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[Path] = []
 
