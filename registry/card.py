@@ -144,7 +144,7 @@ def _rehearsal(facts: Facts) -> str:
     return (
         "In the server that `mlflow models serve` starts it answered {golden} golden requests (largest difference "
         "{parity:.2g}), refused {hostile} hostile ones, and took {p50_ms:.1f} ms for one item (95th percentile "
-        "{p95_ms:.1f} ms) on the machine that promoted it."
+        "{p95_ms:.1f} ms) on the machine that rehearsed it."
     ).format(**facts.rehearsal)
 
 

@@ -119,7 +119,7 @@ def decide(
         reason = f"Its {primary.name} of {value:.4f} misses the floor: {bound} {primary.floor:.4f} is asked for."
         return Verdict(False, reason, figures)
     if champion is None:
-        reason = f"There is no champion to compare with, and its {primary.name} of {value:.4f} reaches the floor."
+        reason = f"There was no champion to compare with, and its {primary.name} of {value:.4f} reaches the floor."
         verdict = Verdict(True, reason, figures)
     else:
         verdict = _against_champion(primary, candidate, champion)

@@ -116,7 +116,7 @@ def test_below_the_floor_is_refused_even_without_a_champion() -> None:
 def test_the_first_promotion_needs_the_floor_only() -> None:
     verdict = decide(PRIMARY, table(champion()), None)
     assert verdict.promote
-    assert verdict.reason == "There is no champion to compare with, and its accuracy of 0.9800 reaches the floor."
+    assert verdict.reason == "There was no champion to compare with, and its accuracy of 0.9800 reaches the floor."
     assert verdict.figures == {"candidate": 0.98}
 
 
@@ -188,7 +188,7 @@ def test_without_a_champion_the_best_former_one_is_the_measure() -> None:
     verdict = decide(PRIMARY, table(slid(0)), None, best)
     assert verdict.promote
     assert verdict.reason.startswith(
-        "There is no champion to compare with, and its accuracy of 0.9800 reaches the floor. "
+        "There was no champion to compare with, and its accuracy of 0.9800 reaches the floor. "
     )
 
 

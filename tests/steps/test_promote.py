@@ -80,8 +80,8 @@ def test_the_first_promotion_rehearses_and_sets_the_alias(
     assert rehearsal["hostile"] == 27
     assert 0 < rehearsal["p50_ms"] <= rehearsal["p95_ms"] <= TASK.latency_bound_ms
     assert rehearsal["parity"] < 1e-5
-    assert "There is no champion to compare with" in version.tags["gate"]
-    assert "is the new champion. There is no champion to compare with" in capsys.readouterr().out
+    assert "There was no champion to compare with" in version.tags["gate"]
+    assert "is the new champion. There was no champion to compare with" in capsys.readouterr().out
     served = mlflow.pyfunc.load_model(f"models:/digits@{ALIAS}")
     test = TASK.load("test")
     assert np.mean(served.predict(test.inputs.tolist()).argmax(axis=1) == test.targets) > 0.9
