@@ -92,6 +92,7 @@ def open_search(client: MlflowClient, task: Task, search: Search) -> Run:
     if not _named(client, experiment, name):
         direction = "MAXIMIZE" if task.primary.higher_is_better else "MINIMIZE"
         created = str(MlflowStorage(experiment).create_new_study([optuna.study.StudyDirection[direction]], name))
+        client.set_terminated(created)  # it runs while somebody takes part in it: an open one would be taken for dead
         note = f"A search for a better `{search.base.model}` of **{task.name}**."
         for key, value in {"task": task.name, "step": "search", runs.NOTE: note}.items():
             client.set_tag(created, key, value)

@@ -26,6 +26,7 @@ from steps import compare as comparing
 from steps import train as training
 from steps.compare import Options, compare
 from steps.fingerprint import TAG
+from steps.heartbeat import Watch, end_abandoned
 from steps.train import Part, Trained
 from tasks.contract import Range, Search, UserError, get_task
 from tests.conftest import ROOT
@@ -97,6 +98,15 @@ def test_the_best_trial_is_an_ordinary_candidate(
 
     compare(QUICK, "search", Options(jobs=1, trials=3))  # it has them all
     assert len(runs.children(store, study)) == 3
+
+
+def test_a_new_search_is_not_taken_for_one_that_was_killed(store: MlflowClient, caplog: Any) -> None:
+    """Whoever opens it looks after abandoned runs before taking part in it."""
+    caplog.set_level("INFO")
+    study = search.open_search(store, QUICK, QUICK.search)
+    end_abandoned(store, study.info.experiment_id, Watch())
+    assert store.get_run(study.info.run_id).info.status == "FINISHED"
+    assert "killed" not in caplog.text
 
 
 def test_another_space_is_another_search(store: MlflowClient) -> None:
