@@ -7,6 +7,7 @@ ACTIVATE = . $(VENV)/bin/activate
 
 run: $(VENV)/installed  ## train, evaluate and promote on MNIST
 	$(ACTIVATE) && mlflow run . --env-manager local --experiment-name mnist
+	@echo 'To run these commands, activate the environment: . $(VENV)/bin/activate'
 
 test: $(VENV)/installed  ## the tests that need no network, container or browser
 	$(ACTIVATE) && python -m pytest

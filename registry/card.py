@@ -20,6 +20,7 @@ from tasks.contract import Scores, Task
 ITEM_PARAM = "model.item"  # of a train run: shape and type of what the model takes
 SLICES = 3  # of the worst ones
 NOT_MEASURED = "–"
+ALL_EXAMPLES = ("train_examples", "0")  # of a configuration; the number of examples stands below it
 NOTE = "mlflow.note.content"  # what the UI shows as a logged model's description
 CONFIG = "config."  # what parameters of a train run that stand for its configuration begin with
 CALL = r"""```sh
@@ -113,7 +114,8 @@ def worst_slices(task: Task, scores: Scores) -> dict[str, float]:
 
 
 def _origin(facts: Facts) -> Iterable[tuple[str, ...]]:
-    yield "configuration", ", ".join(f"{key} {value}" for key, value in facts.config.items())
+    chosen = {key: value for key, value in facts.config.items() if (key, str(value)) != ALL_EXAMPLES}
+    yield "configuration", ", ".join(f"{key} {value}" for key, value in chosen.items())
     for split in ("train", "validation"):
         digest = facts.run.get(f"data.{split}_digest")
         if digest:

@@ -270,7 +270,9 @@ def run(arguments: argparse.Namespace) -> None:
     options = Options(arguments.repeats, arguments.force, arguments.jobs, arguments.trials)
     task = get_task(arguments.task)
     compare(task, arguments.study, options)
-    next_steps.show(("read the report", f"mlflow ui: experiment {task.name}, the study's run, artifact report.html"))
+    if arguments.study != SEARCH:  # which has said what to do with its best trial
+        where = f"mlflow ui, experiment {task.name}, the study's run, artifact report.html"
+        next_steps.show(("read the report", where))
 
 
 def parser() -> cli.Parser:

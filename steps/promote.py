@@ -299,7 +299,10 @@ def run(arguments: argparse.Namespace) -> None:
     if promote(task, arguments.model_uri):
         next_steps.show(*to_serve(task))
     else:
-        next_steps.show(("train another", how_to_run("train", task=task.name)))
+        next_steps.show(
+            ("train another", how_to_run("train", task=task.name)),
+            ("name the candidate", how_to_run("promote", task=task.name, model_uri="<run id>")),
+        )
 
 
 def parser() -> cli.Parser:
