@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import os
 import shutil
@@ -20,6 +21,7 @@ from typing import Any
 import mlflow
 import pytest
 import requests
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.utils.file_utils import local_file_uri_to_path
 
@@ -27,6 +29,7 @@ from registry.candidates import Candidate, models_of
 from serving.rehearsal import Rehearsal
 from serving.server import free_port, running
 from steps import promote as promotion
+from steps import train as training
 from steps.evaluate import evaluate
 from steps.train import train
 from tasks.contract import Task, UserError, get_task
@@ -107,12 +110,41 @@ def _no_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(socket, "getaddrinfo", guarded_resolve)
 
 
+MakeOnce = Callable[[str, Callable[[Path], None]], Path]
+
+
 @pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """Has a folder filled by the first test process that needs it; the others wait for that and use it, too.
+
+    Not to be changed by a test: https://pytest-xdist.readthedocs.io/en/stable/how-to.html, "making session-scoped
+    fixtures execute only once".
+    """
+    everybodys = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        everybodys = everybodys.parent
+
+    def made(name: str, fill: Callable[[Path], None]) -> Path:
+        folder = everybodys / name
+        with FileLock(f"{folder}.lock"):
+            if not (folder / "complete").exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a process that failed meanwhile
+                folder.mkdir()
+                fill(folder)
+                (folder / "complete").touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def empty_database(made_once: MakeOnce) -> Path:
     """A store without runs, to be copied: creating the tables takes seconds."""
-    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
+
+    def fill(folder: Path) -> None:
+        MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+
+    return made_once("empty", fill) / "mlflow.db"
 
 
 @pytest.fixture
@@ -129,23 +161,24 @@ def tracking_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 @pytest.fixture(scope="session")
-def trained_database(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained_database(empty_database: Path, made_once: MakeOnce) -> Path:
     """A store with three evaluated models of digits: good, better on validation, and linear (in this order of time).
 
     Tests copy the database; the artifacts stay where they are and are shared.
     """
-    path = tmp_path_factory.mktemp("trained") / "mlflow.db"
-    shutil.copy(empty_database, path)
-    with pytest.MonkeyPatch.context() as patch:
-        use_store(patch, path)
-        task = get_task("digits")
-        for config in (
-            task.configure(epochs=6, learning_rate=5e-3),
-            task.configure(epochs=25, learning_rate=5e-3),
-            task.configure("linear", epochs=3),
-        ):
-            evaluate(task, train(task, config).model_uri)
-    return path
+
+    def fill(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            use_store(patch, Path(shutil.copy(empty_database, folder)))
+            patch.chdir(folder)
+            task = get_task("digits")
+            evaluate(task, train(task, task.configure(epochs=6, learning_rate=5e-3)).model_uri)
+            patch.setattr(training, "log_figures", lambda *_: None)  # one has them; they are half of the time
+            task = dataclasses.replace(task, figures=lambda *_: [])
+            for config in (task.configure(epochs=25, learning_rate=5e-3), task.configure("linear", epochs=3)):
+                evaluate(task, train(task, config).model_uri)
+
+    return made_once("trained", fill) / "mlflow.db"
 
 
 @pytest.fixture
@@ -280,14 +313,17 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def champion_database(trained_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def champion_database(trained_database: Path, made_once: MakeOnce) -> Path:
     """A copy of the store with trained models, the oldest of them promoted as version 1 without a rehearsal."""
-    path = Path(shutil.copy(trained_database, tmp_path_factory.mktemp("champion") / "mlflow.db"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(promotion, "rehearse", lambda *_: PASSED)
-        client, task = use_store(patch, path), get_task("digits")
-        promotion.promote(task, models_of(client, task)[-1].uri)
-    return path
+
+    def fill(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(promotion, "rehearse", lambda *_: PASSED)
+            patch.chdir(folder)
+            client, task = use_store(patch, Path(shutil.copy(trained_database, folder))), get_task("digits")
+            promotion.promote(task, models_of(client, task)[-1].uri)
+
+    return made_once("champion", fill) / "mlflow.db"
 
 
 @pytest.fixture

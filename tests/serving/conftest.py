@@ -13,17 +13,20 @@ import pytest
 
 from serving.package import package
 from tasks.contract import get_task
+from tests.conftest import MakeOnce
 
 
 @pytest.fixture(scope="session")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def saved(made_once: MakeOnce) -> Path:
     """A model of digits that was not trained. Not to be changed."""
-    task = get_task("digits")
-    keras.utils.set_random_seed(1)
-    folder = tmp_path_factory.mktemp("saved")
-    packaged = package(task, task.build(task.configure()), task.load("validation"), folder)
-    mlflow.pyfunc.save_model(folder / "model", **packaged.model)
-    return folder / "model"
+
+    def fill(folder: Path) -> None:
+        task = get_task("digits")
+        keras.utils.set_random_seed(1)
+        packaged = package(task, task.build(task.configure()), task.load("validation"), folder)
+        mlflow.pyfunc.save_model(folder / "model", **packaged.model)
+
+    return made_once("saved", fill) / "model"
 
 
 @pytest.fixture

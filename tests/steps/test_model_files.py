@@ -166,7 +166,7 @@ def test_predictions_that_were_exchanged_are_made_anew(
 
 
 def test_what_was_exchanged_after_promotion_is_not_served_by_a_gateway_that_starts(
-    champion_store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    champion_store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(loading, "try_to_load", lambda *_: None)  # it takes seconds, and the files are checked before
 
@@ -186,7 +186,8 @@ def test_what_was_exchanged_after_promotion_is_not_served_by_a_gateway_that_star
     assert running.release is not None  # it keeps what it serves
     restarted = gateway()
     assert restarted.release is None
-    assert "models:/digits/1 is not what was logged: artifacts/golden.json has changed" in restarted.problem
+    assert restarted.problem == "Version 1 cannot be loaded."
+    assert "models:/digits/1 is not what was logged: artifacts/golden.json has changed" in caplog.text
 
 
 def test_what_was_exchanged_after_promotion_is_not_built(

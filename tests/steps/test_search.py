@@ -103,6 +103,7 @@ def test_the_best_trial_is_an_ordinary_candidate(
 def test_a_new_search_is_not_taken_for_one_that_was_killed(store: MlflowClient, caplog: Any) -> None:
     """Whoever opens it looks after abandoned runs before taking part in it."""
     caplog.set_level("INFO")
+    assert QUICK.search is not None
     study = search.open_search(store, QUICK, QUICK.search)
     end_abandoned(store, study.info.experiment_id, Watch())
     assert store.get_run(study.info.run_id).info.status == "FINISHED"

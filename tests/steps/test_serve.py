@@ -167,20 +167,20 @@ def test_a_body_above_the_limit_is_refused_in_json(gateway: Gateway) -> None:
 
 
 def test_memory_for_a_photograph_is_given_back(gateway: Gateway) -> None:
-    def send(file: bytes) -> bool:
-        return requests.post(f"{gateway.url}/predict", files={"image": file}, timeout=60).ok
+    def send(file: bytes) -> int:
+        return requests.post(f"{gateway.url}/predict", files={"image": file}, timeout=60).status_code
 
-    def upload(width: int, height: int) -> int:
+    def upload(width: int, height: int, answers: set[int]) -> int:
         image = Image.new("RGB", (width, height), "white")
         image.paste((0, 0, 0), (width // 2, height // 4, width // 2 + width // 20, height * 3 // 4))
         file = io.BytesIO()
         image.save(file, "PNG")
         with ThreadPoolExecutor(8) as pool:  # every thread of the server gets some
-            assert all(pool.map(lambda _: send(file.getvalue()), range(16)))
+            assert set(pool.map(lambda _: send(file.getvalue()), range(16))) == answers
         return psutil.Process(gateway.process.pid).memory_info().rss
 
-    before = upload(400, 300)
-    assert upload(4000, 3000) < before + 20_000_000
+    before = upload(400, 300, {200})
+    assert upload(4000, 3000, {200, 503}) < before + 20_000_000  # few of them at a time, the others are put off
 
 
 def test_without_a_champion_it_waits_for_one_and_ends_when_it_is_asked_to(
