@@ -87,6 +87,7 @@ def test_a_search_ends_with_the_last_process_that_took_part_in_it(
 ) -> None:
     assert TASK.search is not None
     study = search.open_search(store, TASK, TASK.search)
+    store.update_run(study.info.run_id, status="RUNNING")  # as whoever takes part in it does
     trial = begun(store, experiment, **{"mlflow.parentRunId": study.info.run_id})
     parts = [begun(store, experiment, **{PROCESS_TAG: process}) for process in (dead, workplace.process_id())]
     for part in parts:
