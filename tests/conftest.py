@@ -194,6 +194,12 @@ def trained_store(trained_database: Path, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train runs of this process draw nothing, which takes nearly half of a short one's time."""
+    monkeypatch.setattr(training, "log_figures", lambda *_: None)
+
+
+@pytest.fixture
 def step(tmp_path: Path) -> Step:
     """Runs a step as a user does: `step("train", "--task", "digits")`, from another folder than the project's."""
 

@@ -25,7 +25,6 @@ from mlflow.exceptions import MlflowException
 from registry.candidates import REUSED_TAG, find
 from steps import cli, runs
 from steps import compare as comparing
-from steps import train as training
 from steps.compare import Options, compare
 from steps.fingerprint import Fingerprint, _code_digests, changes_since, equal_run, fingerprint, log_fingerprint
 from steps.train import train
@@ -46,7 +45,7 @@ TASK = with_study(slow=dataclasses.replace(SHORT, learning_rate=1e-4), fast=SHOR
 
 
 @pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+def in_process(monkeypatch: pytest.MonkeyPatch, no_figures: None) -> list[Job]:
     """Trains in this process, which has TensorFlow already; gives the jobs that were trained."""
     trained: list[Job] = []
 
@@ -56,7 +55,6 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
             yield work(job)
 
     monkeypatch.setattr(comparing, "run_all", run_all)
-    monkeypatch.setattr(training, "log_figures", lambda *_: None)  # nearly half of a short run's time
     return trained
 
 

@@ -117,7 +117,7 @@ def test_a_worse_candidate_is_refused_with_the_numbers(
     assert trained_store.get_model_version("digits", "2").tags[candidates.REFUSED_TAG] == "1"
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("quick", "no_figures")
 def test_the_same_weights_again_are_no_new_champion(
     trained_store: MlflowClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -604,9 +604,9 @@ def test_main_trains_evaluates_and_promotes_as_children_of_one_run(store: Mlflow
 def test_a_version_that_is_deleted_meanwhile_is_told_and_moves_nothing(
     trained_store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def rehearsed(version: ModelVersion, _: float) -> Rehearsal:
+    def rehearsed(_: MlflowClient, version: ModelVersion, latency_bound_ms: float) -> tuple[Rehearsal, str]:
         trained_store.delete_model_version("digits", version.version)
-        return PASSED
+        return PASSED, "made up"
 
     monkeypatch.setattr(promotion, "rehearsed", rehearsed)
     with pytest.raises(SystemExit) as left:

@@ -23,7 +23,6 @@ from mlflow import MlflowClient
 from registry.candidates import find
 from steps import cli, runs, search
 from steps import compare as comparing
-from steps import train as training
 from steps.compare import Options, compare
 from steps.fingerprint import TAG
 from steps.heartbeat import Watch, end_abandoned
@@ -51,13 +50,12 @@ search.take_part(search.Worker("digits", get_task("digits").search, sys.argv[1],
 
 
 @pytest.fixture
-def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_process(monkeypatch: pytest.MonkeyPatch, no_figures: None) -> None:
     def run_all(work: Callable[[Any], Any], items: Sequence[Any], processes: int) -> Iterator[Any]:
         with ThreadPoolExecutor(1) as pool:  # a thread has no run of its own open, as a process has none
             yield from pool.map(work, items)
 
     monkeypatch.setattr(comparing, "run_all", run_all)
-    monkeypatch.setattr(training, "log_figures", lambda *_: None)  # nearly half of a short run's time
 
 
 def test_more_trials_than_a_page_are_all_seen(store: MlflowClient, tmp_path: Path, monkeypatch: Any) -> None:

@@ -108,6 +108,7 @@ def test_the_logged_model_is_what_ships(trained_store: MlflowClient, run: Run) -
     assert run.data.metrics["onnx_max_abs_diff"] < 1e-5
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_the_same_configuration_gives_the_same_weights(trained_store: MlflowClient, run: Run) -> None:
     task = get_task("digits")
     again = train(task, task.configure(epochs=6, learning_rate=5e-3))
@@ -234,6 +235,7 @@ def test_pictures_of_the_training_split_are_measured_as_they_are_served(monkeypa
     assert seen == [(np.uint8, 7)]
 
 
+@pytest.mark.usefixtures("no_figures")
 def test_a_store_that_cannot_delete_keeps_the_checkpoint(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
