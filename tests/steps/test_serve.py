@@ -96,6 +96,7 @@ class Load:
         self._thread.join()
 
 
+@pytest.mark.slow
 def test_promotion_and_rollback_under_load_fail_no_request(champion_store: MlflowClient, tmp_path: Path) -> None:
     with Gateway(tmp_path) as gateway:
         gateway.wait()

@@ -25,7 +25,7 @@ def simulated(studies: int, gap: float, repeats: int, variants: int = 2) -> floa
 
 
 @pytest.mark.parametrize("repeats", [3, 5, 10])
-@pytest.mark.parametrize("variants", [2, 6])
+@pytest.mark.parametrize("variants", [2, pytest.param(6, marks=pytest.mark.slow)])
 def test_identical_variants_are_rarely_called_different(repeats: int, variants: int) -> None:
     assert simulated(1_000, 0, repeats, variants) <= 0.07
 

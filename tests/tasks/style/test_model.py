@@ -114,6 +114,7 @@ def test_a_network_continued_after_an_epoch_ends_with_the_same_weights(
 
 
 @pytest.mark.usefixtures("small_network")
+@pytest.mark.slow
 def test_training_lowers_the_loss(china: np.ndarray, flower: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "painting", lambda: flower)
     squares = np.stack([np.roll(china, shift, axis=1)[:, :96] for shift in range(0, 64, 8)])
@@ -127,6 +128,7 @@ def test_training_lowers_the_loss(china: np.ndarray, flower: np.ndarray, monkeyp
 
 
 @pytest.mark.usefixtures("small_network")
+@pytest.mark.slow
 def test_style_counts_more_from_step_to_step_in_training_and_wholly_in_validation(
     china: np.ndarray, flower: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
