@@ -103,6 +103,7 @@ def test_pictures_of_every_kind_are_read_in_colour(mode: str, tmp_path: Path) ->
     np.testing.assert_allclose(pixels, 128, atol=2)
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast:RuntimeWarning")  # which is meant
 def test_a_loss_that_is_no_number_ends_the_run(files: tuple[str, str], store: MlflowClient) -> None:
     with pytest.raises(UserError, match=r"The loss of step \d+ is (nan|inf)\. Try a lower learning_rate"):
         run(*files, "--size", "64", "--steps", "20", "--style-weight", "1e300")
