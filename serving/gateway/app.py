@@ -106,7 +106,7 @@ def _around_every_request(app: Flask, task: Task, champion: Champion, registry: 
 
 
 def _for_browsers(app: Flask) -> None:
-    @app.get("/")
+    @app.get("/", strict_slashes=False)  # an address without a path is "/" too (RFC 9110, section 4.2.3), not elsewhere
     def page() -> Response:
         return send_from_directory(FOLDER / "static", "index.html")
 

@@ -194,6 +194,14 @@ def test_a_picture_beside_a_long_text_is_answered(client: FlaskClient) -> None:
     assert client.post("/predict", data=data).status_code == 200
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_an_address_without_a_path_is_the_page(client: FlaskClient, method: str) -> None:
+    # As `GET http://example.org HTTP/1.1` comes from the server.
+    reply = client.open("/", method=method, headers={"Host": "example.org"}, environ_overrides={"PATH_INFO": ""})
+    assert reply.status_code == 200
+    assert "Location" not in reply.headers
+
+
 @pytest.mark.parametrize(
     "path",
     ["/static//etc/passwd", "/static//", "//static/app.js", "/model//", "/model/", "/static/%2f%2fx"],
