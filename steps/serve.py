@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
+import dataclasses
 import os
 import tempfile
+from collections.abc import Mapping
+from typing import Any, get_args, get_type_hints
 
 from mlflow import MlflowClient
 
@@ -19,7 +22,7 @@ from serving.gateway.loading import Loader
 from serving.gateway.server import authority, listening
 from steps import cli, runs
 from steps.model_files import fetch
-from tasks.contract import Picture, Presentation, Task, UserError, get_task
+from tasks.contract import Picture, Presentation, Task, UserError, get_task, one_line
 
 M_MMAP_THRESHOLD = -3  # of mallopt(3)
 
@@ -63,16 +66,38 @@ def release(client: MlflowClient, task: Task, version: str, loader: Loader) -> R
     metadata = model.metadata.metadata or {}
     if "item_shape" not in metadata:
         raise UserError(f"{uri} was logged by something else than this train; train again and promote that")
-    presentation = dict(metadata["presentation"])
-    if picture := presentation.pop("picture", None):
-        presentation["picture"] = Picture(**picture)
     return Release(
         version=version,
         shape=tuple(metadata["item_shape"]),
-        presentation=Presentation(**presentation),
+        presentation=presentation_of(uri, metadata),
         figures={name: value for name, value in sorted(candidate.metrics.items()) if _is_figure(name)},
         predict=model.predict,
     )
+
+
+def presentation_of(uri: str, metadata: Mapping[str, Any]) -> Presentation:
+    """How a version's metadata say that it is presented, be they of earlier code or of later code, whose additional
+    fields are left out.
+
+    Raises:
+        UserError: What is needed is not there, or is of a kind that this code does not know.
+    """
+    try:
+        values = _known(Presentation, metadata["presentation"])
+        if values.get("picture"):
+            values["picture"] = Picture(**_known(Picture, values["picture"]))
+        result = Presentation(**values)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{uri} does not say how it is presented ({one_line(error)}); train again") from error
+    if result.kind not in get_args(get_type_hints(Presentation)["kind"]):
+        raise UserError(f"{uri} is presented as {result.kind!r}, which this gateway does not know; use a newer one")
+    return result
+
+
+def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values for fields that a dataclass has."""
+    names = {one.name for one in dataclasses.fields(kind)}
+    return {name: value for name, value in values.items() if name in names}
 
 
 def _return_memory() -> None:

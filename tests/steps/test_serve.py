@@ -29,7 +29,7 @@ from serving.gateway import server
 from steps import cli, serve
 from steps.promote import promote
 from steps.rollback import rollback
-from tasks.contract import UserError, get_task
+from tasks.contract import Picture, Presentation, UserError, get_task
 from tests.conftest import Gateway
 
 TASK = get_task("digits")
@@ -214,6 +214,28 @@ def test_a_version_of_something_else_is_told(champion_store: MlflowClient) -> No
     loader: Any = SimpleNamespace(load=lambda folder, name: bare)
     with pytest.raises(UserError, match="models:/digits/1 was logged by something else than this train"):
         serve.release(champion_store, TASK, "1", loader)
+
+
+def test_a_version_of_later_code_is_served_by_what_is_known_of_it() -> None:
+    ink = {"kind": "ink", "white": 16, "box": 0.8, "rotation": 90}
+    later = {"presentation": {"kind": "labels", "labels": ["0", "1"], "unit": "kg", "picture": ink}}
+    known = Presentation("labels", ["0", "1"], Picture("ink", 16, 0.8))  # type: ignore[arg-type]  # from YAML: a list
+    assert serve.presentation_of("models:/digits/1", later) == known
+
+
+@pytest.mark.parametrize(
+    ("presentation", "message"),
+    [
+        ({"kind": "sound"}, "presented as 'sound', which this gateway does not know"),
+        ({"labels": ["0"]}, "does not say how it is presented"),
+        ({"kind": "labels", "picture": {"white": 16}}, "does not say how it is presented"),
+        ("labels", "does not say how it is presented"),
+        (None, "does not say how it is presented"),
+    ],
+)
+def test_a_version_that_cannot_be_presented_is_told(presentation: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        serve.presentation_of("models:/digits/1", {"presentation": presentation})
 
 
 def register(store: MlflowClient, folder: Path, code: str) -> None:
