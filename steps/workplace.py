@@ -11,6 +11,7 @@ import contextlib
 import functools
 import getpass
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -73,8 +74,11 @@ def _root() -> Path:
     Raises:
         UserError: It cannot be made, or it is another user's.
     """
-    root = Path(tempfile.gettempdir(), f"dl-lifecycle-{getpass.getuser()}")
     advice = "Set TMPDIR to a folder that you can write."
+    try:
+        root = Path(tempfile.gettempdir(), f"dl-lifecycle-{_user()}")
+    except FileNotFoundError as error:  # it has tried them all
+        raise UserError(f"There is no folder for temporary files: {error.strerror}. {advice}") from error
     try:
         root.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
@@ -82,6 +86,19 @@ def _root() -> Path:
     if hasattr(os, "getuid") and root.stat().st_uid != os.getuid():
         raise UserError(f"The temporary folder {root} belongs to somebody else. {advice}")
     return root
+
+
+def _user() -> str:
+    """This user's name as a part of a folder's name.
+
+    In a container above all, a user may have no name. The number stands for it then, and so it does for MLflow, which
+    asks for the name with every run.
+    """
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # the second from Python 3.13 on
+        name = os.environ["LOGNAME"] = str(os.getuid() if hasattr(os, "getuid") else 0)
+    return re.sub(r"[^\w.-]", "_", name)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -88,4 +89,33 @@ def test_a_folder_that_is_somebody_elses_is_not_used(root: Path, monkeypatch: py
     monkeypatch.setattr(os, "getuid", lambda: root.stat().st_uid + 1)
     workplace._root.cache_clear()
     with pytest.raises(UserError, match=r"belongs to somebody else\. Set TMPDIR"):
+        workplace._root()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="the operating system has no such users")
+@pytest.mark.parametrize("error", [KeyError("getpwuid(): uid not found: 54321"), OSError("No username set")])
+def test_a_user_without_a_name_has_a_number(root: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def nameless() -> str:
+        raise error
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    monkeypatch.setenv("LOGNAME", "")
+    workplace._root.cache_clear()
+    assert workplace._root().name == f"dl-lifecycle-{os.getuid()}"
+    assert os.environ["LOGNAME"] == str(os.getuid())  # MLflow asks for a name, too
+
+
+def test_a_users_name_need_not_be_one_for_a_folder(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "WORK/ada lovelace")
+    workplace._root.cache_clear()
+    assert workplace._root().name == "dl-lifecycle-WORK_ada_lovelace"
+
+
+def test_without_a_folder_for_temporary_files_that_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_is_usable() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", none_is_usable)
+    workplace._root.cache_clear()
+    with pytest.raises(UserError, match=r"No usable temporary directory .*\. Set TMPDIR"):
         workplace._root()
