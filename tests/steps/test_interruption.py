@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
+import sys
 import time
 import weakref
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -12,6 +16,7 @@ from mlflow import MlflowClient
 from steps.interruption import interruptible
 from steps.runs import NOTE, step_run
 from tasks.contract import get_task
+from tests.conftest import ROOT
 
 TASK = get_task("digits")
 
@@ -53,3 +58,22 @@ def test_a_second_request_to_stop_does_not_cut_the_tidying_up_short() -> None:
             signal.raise_signal(signal.SIGTERM)
             tidied_up = True
     assert tidied_up
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no POSIX signals")
+def test_ctrl_c_while_modules_are_imported_shows_no_traceback(tmp_path: Path) -> None:
+    # Stands for MLflow, which takes seconds to import.
+    (tmp_path / "argparse.py").write_text("print('importing', flush=True)\nimport time\ntime.sleep(60)\n")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "steps.rollback"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdout
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20) == (b"", b"")
+    assert process.returncode == -signal.SIGINT
