@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import queue
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import numpy as np
 
 from serving.gateway.pictures import item
 from serving.pictures import TOO_MUCH_MEMORY, PictureError, work
+from serving.server import allowed_environment
 from tasks.contract import Picture
 
 SECONDS = 10.0  # for a picture; what is accepted takes about one on an idle machine
@@ -103,7 +103,8 @@ class _Decoder:
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             cwd=ROOT,
-            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},  # each thread takes addresses
+            # Without our secrets, should a picture get the better of a decoder; each thread takes addresses.
+            env=allowed_environment(str(ROOT)) | {"OPENBLAS_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             **OWN_GROUP,

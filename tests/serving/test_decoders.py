@@ -122,6 +122,18 @@ def test_a_picture_that_needs_too_much_memory_is_told() -> None:
             process.kill()
 
 
+def test_a_decoder_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "kept")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:kept@localhost")
+    with Decoders() as running:
+        assert running.item(PNG, SHAPE, PHOTOGRAPH).shape == SHAPE
+        decoder = running._lanes["quick"].decoders[-1]._process
+        assert decoder
+        environment = psutil.Process(decoder.pid).environ()
+    assert "kept" not in "".join(environment.values())
+    assert "PATH" in environment
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no POSIX signals")
 def test_decoders_end_with_the_process_that_started_them() -> None:
     code = (
