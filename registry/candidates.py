@@ -33,6 +33,7 @@ NEWEST_FIRST = (
     {"field_name": "creation_timestamp", "ascending": False},
 )
 PAGE_SIZE = 100  # models
+MOST_VERSIONS = 2**31 - 1  # what a version's column holds in every database; beyond it a driver fails
 # Of a run: the one that has the model.
 LAUNCHED_TAG = "launched_run"  # `mlflow run` opened it, the step has its own
 REUSED_TAG = "reused_run"  # it stands for an equal one in a study
@@ -218,6 +219,8 @@ def named_version(client: MlflowClient, uri: str) -> ModelVersion | None:
     name, slash, which = path.partition("/")
     if which.lower() == "latest":
         return _latest_version(client, name)
+    if which.isdecimal() and int(which) > MOST_VERSIONS:
+        raise NoSuchModelError(f"There is no model {uri!r}: expected a version up to {MOST_VERSIONS}.")
     return client.get_model_version(name, which) if slash else None
 
 

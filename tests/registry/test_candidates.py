@@ -183,6 +183,12 @@ def test_the_latest_version_is_a_model_uri(store: MlflowClient, models: Models) 
         find(store, TASK, "models:/digits/3")
 
 
+@pytest.mark.parametrize("number", [2**63, 10**30])
+def test_a_version_that_no_database_could_hold_is_no_model(store: MlflowClient, number: int) -> None:
+    with pytest.raises(NoSuchModelError, match="There is no model 'models:/digits/"):
+        find(store, TASK, f"models:/digits/{number}")
+
+
 def test_of_several_evaluations_the_one_that_counts_gives_the_metrics(store: MlflowClient, models: Models) -> None:
     """The clock was set back between the two, and a third was killed before it counted."""
     model_id = models.add(0.5)
