@@ -10,7 +10,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -59,16 +59,9 @@ def connect() -> MlflowClient:
     uri = _usable_uri()
     name = store.shown(uri)
     # A server and a database are asked first: MLflow itself would try again for minutes.
-    if uri.startswith(("http://", "https://")):
-        try:
-            requests.get(f"{uri}/health", timeout=10)
-        except requests.exceptions.SSLError:
-            pass  # it answers; what it has to show is for MLflow's own TLS settings to say
-        except requests.RequestException as error:
-            raise UserError(
-                f"The tracking server {name} does not answer ({type(error).__name__}). "
-                "Start the server, or set MLFLOW_TRACKING_URI to one that runs."
-            ) from error
+    _ask_server("tracking", uri, "MLFLOW_TRACKING_URI")
+    if (registry := mlflow.get_registry_uri()) != uri:
+        _ask_server("registry", registry, "MLFLOW_REGISTRY_URI")
     try:
         store.ask(uri)
         client = MlflowClient()
@@ -78,6 +71,24 @@ def connect() -> MlflowClient:
         reason, advice = reason_and_advice(error) or otherwise
         raise UserError(f"The tracking store {name} cannot be used: {reason.rstrip('.')}. {advice}") from error
     return client
+
+
+def _ask_server(kind: str, uri: str, variable: str) -> None:
+    """
+    Raises:
+        UserError: The URI names a server, and it does not answer.
+    """
+    if not uri.startswith(("http://", "https://")):
+        return
+    try:
+        requests.get(f"{uri}/health", timeout=10)
+    except requests.exceptions.SSLError:
+        pass  # it answers; what it has to show is for MLflow's own TLS settings to say
+    except requests.RequestException as error:
+        raise UserError(
+            f"The {kind} server {store.shown(uri)} does not answer ({type(error).__name__}). "
+            f"Start the server, or set {variable} to one that runs."
+        ) from error
 
 
 def experiment_of(client: MlflowClient, task: Task) -> str:
@@ -231,11 +242,18 @@ def log_code_and_environment() -> None:
 
 
 def libraries() -> dict[str, str]:
-    """Versions of Python and of what decides how a model turns out, and which of them Keras computes with."""
-    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    """Versions of Python and of what decides how a model turns out, and which of them Keras computes with.
+
+    Raises:
+        UserError: Keras is told to compute with what is not installed.
+    """
+    backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
     found = {name: version(name) for name in PACKAGES}
     if backend not in found:
-        found[backend] = version(backend)
+        try:
+            found[backend] = version(backend)
+        except PackageNotFoundError as error:
+            raise UserError(f"KERAS_BACKEND={backend} is not installed. Install it, or unset it.") from error
     return {"python": platform.python_version(), "backend": backend} | found
 
 

@@ -111,6 +111,24 @@ def test_a_store_that_cannot_be_opened_is_told(monkeypatch: pytest.MonkeyPatch, 
         connect()
 
 
+def test_a_registry_that_does_not_answer_is_told_at_once(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow, "get_registry_uri", lambda: "http://ada:secret@127.0.0.1:1")
+    with pytest.raises(UserError, match=r"The registry server .* does not answer .* MLFLOW_REGISTRY_URI") as caught:
+        connect()
+    assert "secret" not in str(caught.value)
+
+
+def test_a_backend_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "abacus")
+    with pytest.raises(UserError, match="KERAS_BACKEND=abacus is not installed"):
+        runs.libraries()
+
+
+def test_no_backend_is_the_default_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "")  # as Keras takes it
+    assert runs.libraries()["backend"] == "tensorflow"
+
+
 def test_a_store_that_fails_with_the_step_does_not_hide_the_error(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
