@@ -111,7 +111,9 @@ def _machine(root: Path) -> str:
     path = root / "machine"
     with FileLock(root / "machine.lock"):
         if not path.exists():
-            path.write_text(uuid.uuid4().hex)
+            new = root / "machine.new"
+            new.write_text(uuid.uuid4().hex)
+            new.replace(path)  # whole or not at all, also on a full disk
         return path.read_text()
 
 
