@@ -11,6 +11,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from registry import candidates
 from registry.candidates import Candidate
@@ -21,7 +22,6 @@ ITEM_PARAM = "model.item"  # of a train run: shape and type of what the model ta
 SLICES = 3  # of the worst ones
 NOT_MEASURED = "–"
 ALL_EXAMPLES = ("train_examples", "0")  # of a configuration; the number of examples stands below it
-NOTE = "mlflow.note.content"  # what the UI shows as a logged model's description
 CONFIG = "config."  # what parameters of a train run that stand for its configuration begin with
 CALL = r"""```sh
 curl http://localhost:5001/invocations -H 'Content-Type: application/json' \
@@ -93,7 +93,7 @@ def describe(client: MlflowClient, task: Task, candidate: Candidate) -> str:
     registered model gets a sentence on how to serve it. Gives the card."""
     version = candidates.version_of(client, task, candidate.model_id)
     card = render(task, facts_of(client, task, candidate, version))
-    client.set_logged_model_tags(candidate.model_id, {NOTE: card})
+    client.set_logged_model_tags(candidate.model_id, {MLFLOW_RUN_NOTE: card})
     if version is not None:
         client.update_model_version(version.name, version.version, card)
         serve = how_to_serve(task)

@@ -19,6 +19,7 @@ import requests
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Run
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from registry.candidates import LAUNCHED_TAG
 from registry.store import paged
@@ -31,7 +32,7 @@ from tasks.contract import Task, UserError, one_line
 
 logger = logging.getLogger(__name__)
 
-NOTE = "mlflow.note.content"  # what the UI shows as a run's description
+NOTE = MLFLOW_RUN_NOTE  # what the UI shows as a run's description
 CHECKPOINT_TAG = "checkpoint"  # of a train run: "<epochs done>:<artifact path>"
 GIT_PROBLEM_TAG = "git.problem"  # why the commit is unknown
 UNKNOWN = "unknown"
