@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from serving.rehearsal import RehearsalError
 from steps.interruption import interruptible
-from steps.terminal import show_what_it_can
+from steps.terminal import go_on_unread, show_what_it_can
 from steps.workplace import use_own_folder
 from tasks.contract import Config, Task, UserError, get_task, one_line, task_names, unknown
 
@@ -122,6 +122,7 @@ def configured(arguments: argparse.Namespace) -> tuple[Task, Config]:
 def set_up_logging() -> None:
     """All of what we have to say, and of what libraries have to say what a person can use."""
     show_what_it_can()
+    go_on_unread()
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     for room in ("__main__", "steps", "registry", "serving", "tasks"):
         logging.getLogger(room).setLevel(logging.INFO)

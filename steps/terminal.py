@@ -6,9 +6,14 @@ import codecs
 import contextlib
 import io
 import os
+import stat
 import sys
 import unicodedata
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer  # collections.abc has it from Python 3.12 on
 
 NEAREST_ERRORS = "nearest"  # the name that `nearest` has among Python's handlers of encoding errors
 # What stands for characters of ours, and of Rich's, that Unicode itself does not take apart into plain letters.
@@ -45,6 +50,37 @@ def show_what_it_can() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # nothing else has an encoding
             stream.reconfigure(errors=NEAREST_ERRORS)
+
+
+def go_on_unread() -> None:
+    """From now on, what is written to a pipe that nobody reads any more is dropped.
+
+    `train | head -3` would otherwise end with a BrokenPipeError as soon as it says something more, and `train | tee`
+    if the terminal of the `tee` was closed: hours of work for a line of text.
+    """
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if isinstance(stream, io.TextIOWrapper) and _is_pipe(stream):
+            stream.flush()
+            buffer = io.BufferedWriter(_Unread(stream.fileno(), "w", closefd=False))
+            flushed = stream.line_buffering or name == "stderr"
+            setattr(sys, name, io.TextIOWrapper(buffer, stream.encoding, stream.errors, line_buffering=flushed))
+
+
+class _Unread(io.FileIO):
+    """A pipe that may lose its reader."""
+
+    def write(self, data: Buffer, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return memoryview(data).nbytes
+
+
+def _is_pipe(stream: io.TextIOWrapper) -> bool:
+    with contextlib.suppress(OSError):  # it has no file
+        return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    return False
 
 
 def nearest(error: UnicodeError) -> tuple[str, int]:

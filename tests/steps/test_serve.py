@@ -240,7 +240,8 @@ def test_a_version_that_cannot_be_presented_is_told(presentation: object, messag
 
 def register(store: MlflowClient, folder: Path, code: str) -> None:
     """A further model, with the champion's files and a line more in its code, becomes the champion."""
-    champion = store.get_logged_model(store.get_model_version("digits", "1").source.removeprefix("models:/"))
+    source = str(store.get_model_version("digits", "1").source)
+    champion = store.get_logged_model(source.removeprefix("models:/"))
     files = Path(mlflow.artifacts.download_artifacts("models:/digits/1", dst_path=str(folder)))
     flavor = yaml.safe_load((files / "MLmodel").read_text())["flavors"]["python_function"]
     file = files / Path(flavor["model_code_path"]).name

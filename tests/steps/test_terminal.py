@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -65,3 +66,27 @@ def test_what_greets_is_not_seen(capfd: pytest.CaptureFixture[str]) -> None:
         os.write(2, b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR")
     os.write(2, b"ours")
     assert capfd.readouterr().err == "ours"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe without a reader fails otherwise there")
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_the_work_goes_on_when_nobody_reads_its_words_any_more(stream: str, tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    code = f"""
+import sys
+from pathlib import Path
+from rich.console import Console
+from steps.terminal import go_on_unread
+go_on_unread()
+for _ in range(3):
+    print("a line", file=sys.{stream}, flush=True)
+    Console(file=sys.{stream}).print("a line")
+Path({str(done)!r}).write_text(sys.{stream}.encoding)
+"""
+    read, write = os.pipe()
+    os.close(read)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "iso8859-1"}
+    out, err = (write if name == stream else subprocess.DEVNULL for name in ("stdout", "stderr"))
+    result = subprocess.run([sys.executable, "-c", code], env=environment, stdout=out, stderr=err, check=False)
+    os.close(write)
+    assert (result.returncode, done.read_text()) == (0, "iso8859-1")
