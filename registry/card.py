@@ -40,6 +40,7 @@ class Facts:
         metrics: Values by name with the split, e.g. "val_accuracy", "test_accuracy_low".
         worst: Mean score on the test split of the slices that fare worst.
         rehearsal: What its rehearsal measured, by name.
+        failure: Why its rehearsal failed, without a full stop.
         history: Sentences on what became of it.
     """
 
@@ -49,6 +50,7 @@ class Facts:
     metrics: Mapping[str, float]
     worst: Mapping[str, float] = field(default_factory=dict)
     rehearsal: Mapping[str, float] = field(default_factory=dict)
+    failure: str = ""
     history: tuple[str, ...] = ()
 
 
@@ -77,13 +79,16 @@ def facts_of(client: MlflowClient, task: Task, candidate: Candidate, version: Mo
     except MlflowException:  # deleted for good
         run = {}
     scored = candidates.scores(client, candidate)
+    recorded = version.tags.get(candidates.REHEARSAL_TAG, "") if version is not None else ""
+    passed = recorded.startswith("{")
     return Facts(
         name=candidate.name,
         config={key.removeprefix(CONFIG): value for key, value in run.items() if key.startswith(CONFIG)},
         run=run,
         metrics=candidate.metrics,
         worst=worst_slices(task, scored[0]) if scored else {},
-        rehearsal=_recorded(version),
+        rehearsal=json.loads(recorded) if passed else {},
+        failure="" if passed else recorded.removeprefix(candidates.FAILED).removeprefix(candidates.UNDECIDED),
         history=tuple(_history(history(client, task.name), version)),
     )
 
@@ -136,11 +141,13 @@ def _figures(facts: Facts) -> Iterable[tuple[str, ...]]:
 def _worst(facts: Facts) -> str:
     if not facts.worst:
         return "The test split has not been read yet."
-    slices = ", ".join(f"`{name}` {score:.4f}" for name, score in facts.worst.items())
+    slices = ", ".join(f"`{name}` ({score:.4f})" for name, score in facts.worst.items())
     return f"The slices that fare worst on the test split, by their mean: {slices}."
 
 
 def _rehearsal(facts: Facts) -> str:
+    if facts.failure:
+        return f"**It did not pass:** {facts.failure}."
     if not facts.rehearsal:
         return "It has not been rehearsed yet."
     return (
@@ -170,18 +177,13 @@ def _call(facts: Facts) -> str:
     )
 
 
-def _recorded(version: ModelVersion | None) -> Mapping[str, float]:
-    """What the version's rehearsal measured; nothing where there was none, or it failed."""
-    recorded = version.tags.get(candidates.REHEARSAL_TAG, "") if version is not None else ""
-    measured: dict[str, float] = json.loads(recorded) if recorded.startswith("{") else {}
-    return measured
-
-
 def _history(moves: list[Move], version: ModelVersion | None) -> Iterable[str]:
     """What the ledger says of a version."""
     if version is None:
         return
     number = str(version.version)
+    if candidates.GATE_TAG in version.tags and number not in {move.after for move in moves}:
+        yield f"**It was not promoted.** {version.tags[candidates.GATE_TAG]}"
     for move in moves:
         if move.after == number:
             yield f"**{move.time}** It became the champion ({move.kind}). {move.why}"

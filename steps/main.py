@@ -6,6 +6,7 @@ import argparse
 
 import mlflow
 
+from registry.candidates import best_first
 from registry.ledger import champion
 from steps import cli, next_steps, runs
 from steps.evaluate import evaluate
@@ -31,6 +32,11 @@ def lifecycle(task: Task, config: Config) -> str:
         mlflow.log_metrics({name: evaluated.metrics[name] for name in names})
         values = ", ".join(f"{name} {evaluated.metrics[name]:.4f}" for name in names)
         outcome = "The champion changed." if promoted else "The champion stays."
+        best = next(best_first(client, task, evaluated=True))
+        if best.uri != trained.model_uri:
+            beaten = f"The model just trained is behind {best.name} ({best.uri}) on the validation split."
+            outcome = f"{outcome} {beaten}"
+            print(beaten)
         runs.describe(f"{note} {outcome}\n\n`{trained.model_uri}`: {values}.")
     run_id: str = run.info.run_id
     return run_id

@@ -57,7 +57,7 @@ def promote(task: Task, model_uri: str) -> bool:
                 return False
             version = candidates.register(client, task, candidate)
             try:
-                files = record_rehearsal(client, task, version)
+                files = record_rehearsal(client, task, candidate, version)
             except TooSlowError as error:
                 _tell(task, moves, f"{_label(candidate)} was not promoted: {error}.")
                 return False
@@ -144,6 +144,11 @@ def champion_of(client: MlflowClient, task: Task, moves: list[Move]) -> Candidat
     except candidates.NoSuchModelError as error:
         logger.warning("Nothing can be compared with the champion, version %s: %s", version, error)
         return None
+    except UserError as error:
+        back = how_to_run("rollback", task=task.name)
+        raise UserError(
+            f"Nothing can be compared with the champion. {error} Put another in its place: {back}"
+        ) from error
     try:
         deleted = client.get_run(champion.run_id).info.lifecycle_stage == "deleted"
     except MlflowException:
@@ -161,8 +166,8 @@ def is_champion(candidate: Candidate, champion: Candidate | None) -> bool:
     return candidate.model_id == champion.model_id or same_weights
 
 
-def record_rehearsal(client: MlflowClient, task: Task, version: ModelVersion) -> str:
-    """Rehearses a version, records on it how that went, and gives the digest of its files.
+def record_rehearsal(client: MlflowClient, task: Task, candidate: Candidate, version: ModelVersion) -> str:
+    """Rehearses a candidate's version, records on it how that went, and gives the digest of its files.
 
     Raises:
         RehearsalError: It failed; the reason is on the version.
@@ -173,6 +178,7 @@ def record_rehearsal(client: MlflowClient, task: Task, version: ModelVersion) ->
     except RehearsalError as error:
         outcome = candidates.UNDECIDED if isinstance(error, TooSlowError) else candidates.FAILED
         candidates.annotate(client, version, candidates.REHEARSAL_TAG, f"{outcome}{error}")
+        describe(client, task, candidate)
         raise
     candidates.annotate(client, version, candidates.REHEARSAL_TAG, json.dumps(dataclasses.asdict(rehearsal)))
     logger.info(

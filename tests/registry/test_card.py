@@ -87,6 +87,15 @@ def test_a_version_says_that_it_was_rolled_back(described: Callable[[list[Move]]
     assert "It was rolled back, and version 7 serves since then." in described([Move(1, "rollback", "1", "7", "")])
 
 
+def test_a_refused_version_says_why(trained_store: MlflowClient, described: Callable[[list[Move]], str]) -> None:
+    version = trained_store.get_model_version("digits", "1")
+    candidates.annotate(trained_store, version, candidates.GATE_TAG, "It is worse than the champion.")
+    candidates.annotate(trained_store, version, candidates.REHEARSAL_TAG, f"{candidates.FAILED}it refused an item")
+    text = described([Move(1, "promotion", None, "7", "Better.")])
+    assert "**It was not promoted.** It is worse than the champion." in text
+    assert "**It did not pass:** it refused an item." in text
+
+
 @pytest.mark.parametrize("name", ["digits", "mnist", "cifar10", "style"])
 def test_every_task_says_what_it_is_not_for(name: str) -> None:
     task = get_task(name)

@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
@@ -599,6 +600,34 @@ def test_main_trains_evaluates_and_promotes_as_children_of_one_run(store: Mlflow
     assert {run.info.status for run in runs.values()} == {"FINISHED"}
     assert "The champion changed." in runs["main"].data.tags[NOTE]
     assert store.get_model_version_by_alias("digits", ALIAS)
+
+
+def test_main_says_where_another_model_is_better(
+    trained_store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, better, _ = trained(trained_store)
+    monkeypatch.setattr("steps.main.train", lambda *_: SimpleNamespace(model_uri=good.uri))
+    monkeypatch.setattr("steps.main.evaluate", lambda *_: good)
+    monkeypatch.setattr("steps.main.promote", lambda *_: True)
+    lifecycle(TASK, TASK.configure(seed=1))
+    beaten = f"The model just trained is behind {better.name} ({better.uri}) on the validation split."
+    assert beaten in capsys.readouterr().out
+    assert beaten in last_run(trained_store, "main").data.tags[NOTE]
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_to_do_about_a_champion_that_train_did_not_make_is_told(
+    trained_store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good, better, _ = trained(trained_store)
+    promote(TASK, good.uri)
+    (tmp_path / "MLmodel").write_text("")
+    foreign = trained_store.create_model_version("digits", str(tmp_path))
+    trained_store.set_registered_model_alias("digits", ALIAS, foreign.version)
+    with pytest.raises(UserError, match=r"Nothing can be compared with the champion.*rollback -P task=digits"):
+        promote(TASK, better.uri)
+    rollback(TASK)
+    assert champion(trained_store) == good.model_id
 
 
 def test_a_version_that_is_deleted_meanwhile_is_told_and_moves_nothing(
