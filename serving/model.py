@@ -452,13 +452,13 @@ def serve_metrics(model_path: Path) -> Metrics | None:
 def registered_as(model_path: Path) -> tuple[str, str]:
     """Name and version of a model that came from the Model Registry, of which MLflow leaves a note; else empty."""
     note = model_path / "registered_model_meta"
-    meta = yaml.safe_load(note.read_text()) if note.exists() else {}
+    meta = yaml.safe_load(note.read_text(encoding="utf-8")) if note.exists() else {}
     return meta.get("model_name") or "", str(meta.get("model_version") or "")
 
 
 def labels_of(model_path: Path) -> list[str]:
     """The classes in the order of the model's outputs; none where the outputs are no probabilities."""
-    presentation = yaml.safe_load((model_path / "MLmodel").read_text())["metadata"]["presentation"]
+    presentation = yaml.safe_load((model_path / "MLmodel").read_text(encoding="utf-8"))["metadata"]["presentation"]
     return list(presentation["labels"]) if presentation["kind"] == "labels" else []
 
 

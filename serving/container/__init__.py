@@ -46,7 +46,7 @@ def slim_context(context: Path, card: str) -> list[str]:
     free = (installed(context / MODEL_FOLDER) | ADDED) - pinned - {"mlflow-skinny", "mlflow-tracing"}
     pins = [f"{name}=={version(name)}" for name in sorted(free)]
     (context / "constraints.txt").write_text("\n".join(pins) + "\n")
-    environment = yaml.safe_load((context / MODEL_FOLDER / "python_env.yaml").read_text())
+    environment = yaml.safe_load((context / MODEL_FOLDER / "python_env.yaml").read_text(encoding="utf-8"))
     return ["--build-arg", f"PYTHON_VERSION={environment['python']}"]
 
 

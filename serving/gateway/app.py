@@ -139,7 +139,7 @@ def _for_operators(app: Flask, task: Task, metrics: Metrics, registry: Collector
 def _for_programs(app: Flask, task: Task, metrics: Metrics, read_picture: ReadPicture) -> None:
     @app.get("/openapi.json")
     def openapi() -> Response:
-        description = json.loads((FOLDER / "openapi.json").read_text())
+        description = json.loads((FOLDER / "openapi.json").read_text(encoding="utf-8"))
         schemas = description["components"]["schemas"]
         if g.release and g.release.presentation.kind == "picture":
             schemas["Item"] = schemas["PictureItem"]
