@@ -72,6 +72,8 @@ def available(name: str) -> Task:
 @pytest.fixture(scope="session", autouse=True)
 def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What a user may have set must not reach the tests, and the tests must not reach the user's cache."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # `make test &` in a script; every step would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.MonkeyPatch.context() as patch:
         for name in SET_BY_USERS:
             patch.delenv(name, raising=False)
