@@ -88,6 +88,7 @@ def fit(
     # At one step a call, Python takes a third of an epoch of small steps; twenty calls are enough to watch it by.
     model.steps_per_execution = min(MOST_STEPS_A_CALL, max(1, len(batches) // 20))
     fuse(model.optimizer)
+    model.optimizer.build(model.trainable_variables)  # Keras would do it while it traces the first step, and trace anew
     model.fit(
         batches,
         epochs=config.epochs,

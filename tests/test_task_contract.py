@@ -20,20 +20,16 @@ from tests.conftest import available
 MOST_EXAMPLES, MOST_VALUES = 64, 2**17
 CORNER = 128  # pixels, of pictures that may be of any size
 
-MODELS = [(name, model) for name in task_names() for model in get_task(name).models]
+TAKES_LONG = {("cifar10", "fast"), ("cifar10", "resnet"), ("style", "feedforward")}
+MODELS = [
+    pytest.param(*named, id="-".join(named), marks=[pytest.mark.slow] if named in TAKES_LONG else [])
+    for named in ((task, model) for task in task_names() for model in get_task(task).models)
+]
 
 
 @pytest.fixture(params=task_names())
 def task(request: pytest.FixtureRequest) -> Task:
     return available(request.param)
-
-
-@pytest.fixture(params=MODELS, ids="-".join)
-def modelled(request: pytest.FixtureRequest) -> tuple[Task, Config]:
-    """Each task with each of its models."""
-    name, model = request.param
-    task = available(name)
-    return task, task.models[model]
 
 
 @functools.cache
@@ -93,24 +89,13 @@ def test_the_search_is_through_fields_of_the_configuration(task: Task) -> None:
             assert task.build(dataclasses.replace(task.search.base, **changed))
 
 
-def test_one_epoch_gives_a_finite_loss_and_changes_weights(modelled: tuple[Task, Config]) -> None:
-    task, config = modelled
+@pytest.mark.parametrize(("name", "model_name"), MODELS)
+def test_it_learns_and_is_served_as_it_learnt(name: str, model_name: str, tmp_path: Path) -> None:
+    task = available(name)
     keras.utils.set_random_seed(1)
-    model = task.build(config)
-    before = [np.copy(weights) for weights in model.get_weights()]
-    split = some(task.name, "train")
-    losses: list[float] = []
-    watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: losses.append(logs["loss"]))
-    task.fit(model, split, split, dataclasses.replace(config, epochs=1), callbacks=[watch])
-    assert np.isfinite(losses).all()
-    assert len(losses) == 1
-    assert any(not np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True))
-
-
-def test_served_and_loaded_models_accept_the_inputs_and_agree(modelled: tuple[Task, Config], tmp_path: Path) -> None:
-    task, config = modelled
-    model = task.build(config)
-    validation = some(task.name, "validation")
+    model = task.build(task.models[model_name])
+    learns_from(task, model, task.models[model_name])
+    validation = some(name, "validation")
     packaged = package(task, model, validation, tmp_path)
     loaded = keras.models.load_model(packaged.artifacts["keras"])
     expected = model.predict(validation.inputs, verbose=0)
@@ -119,6 +104,18 @@ def test_served_and_loaded_models_accept_the_inputs_and_agree(modelled: tuple[Ta
     mlflow.pyfunc.save_model(tmp_path / "model", python_model=str(MODEL_CODE), artifacts=packaged.artifacts)
     served = mlflow.pyfunc.load_model(str(tmp_path / "model"))
     np.testing.assert_array_equal(served.predict(validation.inputs.tolist()), packaged.outputs)
+
+
+def learns_from(task: Task, model: keras.Model, config: Config) -> None:
+    """One epoch gives a finite loss and changes weights."""
+    before = [np.copy(weights) for weights in model.get_weights()]
+    split = some(task.name, "train")
+    losses: list[float] = []
+    watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: losses.append(logs["loss"]))
+    task.fit(model, split, split, dataclasses.replace(config, epochs=1), callbacks=[watch])
+    assert np.isfinite(losses).all()
+    assert len(losses) == 1
+    assert any(not np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True))
 
 
 def test_a_perfect_prediction_gets_the_best_score(task: Task) -> None:

@@ -133,6 +133,7 @@ def test_stalls_of_the_machine_do_not_hide_a_model_that_always_waits(rounds: Rou
         latency_within(100.0, 1, tmp_path, GOLDEN)
 
 
+@pytest.mark.slow
 def test_a_model_that_misses_the_bound_is_compared_with_a_real_server(
     port: int, saved: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

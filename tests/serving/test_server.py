@@ -28,6 +28,7 @@ def test_the_server_ends_also_when_its_user_fails(model: Path) -> None:
     assert servers(model) == []
 
 
+@pytest.mark.slow
 def test_the_server_ends_when_its_user_is_killed(model: Path) -> None:
     code = (
         "import pathlib, sys; from serving.server import scoring_server\n"
@@ -75,6 +76,7 @@ def test_behind_the_fence_only_what_is_required_can_be_imported(saved: Path, tmp
     assert result.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'tensorflow'"
 
 
+@pytest.mark.slow
 def test_a_model_that_needs_this_project_does_not_start(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     code = (model / "model.py").read_text()
@@ -93,6 +95,7 @@ SECRETS = {
 }
 
 
+@pytest.mark.slow
 def test_a_model_s_code_gets_no_secret_of_the_environment_and_no_home(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -131,6 +131,7 @@ def test_exit_codes(
     assert (left.value.code, capsys.readouterr().err) == (code, said)
 
 
+@pytest.mark.slow
 def test_a_steps_own_run_ends_failed_with_the_reason(step: Step, store: MlflowClient) -> None:
     result = step("promote", "--task", "digits")
     assert result.returncode == 2

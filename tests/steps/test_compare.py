@@ -132,12 +132,14 @@ def test_what_was_trained_before_is_reused_and_looks_the_same(
     assert len(in_process) == 2
 
 
+@pytest.mark.slow
 def test_a_train_run_of_its_own_is_reused_too(store: MlflowClient, in_process: list[Job]) -> None:
     train(TASK, SHORT)
     compare(TASK, "some", Options(repeats=1))
     assert [job.part.variant for job in in_process] == ["slow"]
 
 
+@pytest.mark.slow
 def test_a_changed_library_trains_again_and_says_so(
     store: MlflowClient,
     in_process: list[Job],
@@ -156,6 +158,7 @@ def test_a_changed_library_trains_again_and_says_so(
     assert line.endswith(f": library keras {found['keras']} → 99.0")
 
 
+@pytest.mark.slow
 def test_a_fingerprint_that_cannot_be_read_stops_nothing(
     store: MlflowClient,
     in_process: list[Job],

@@ -118,6 +118,7 @@ def test_a_worse_candidate_is_refused_with_the_numbers(
     assert trained_store.get_model_version("digits", "2").tags[candidates.REFUSED_TAG] == "1"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick", "no_figures")
 def test_the_same_weights_again_are_no_new_champion(
     trained_store: MlflowClient, capsys: pytest.CaptureFixture[str]

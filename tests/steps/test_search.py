@@ -171,6 +171,7 @@ def test_a_trial_that_others_gave_up_is_not_counted(
     assert "not counted, others had given it up meanwhile" in caplog.text
 
 
+@pytest.mark.slow
 def test_what_is_worse_than_the_median_is_stopped_early(store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every trial after the first is worse than those before, and would have 25 epochs."""
     space = dataclasses.replace(DIGITS.models["dense"], epochs=25)

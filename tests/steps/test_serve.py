@@ -149,6 +149,7 @@ def test_slow_clients_and_clients_that_hang_up_harm_nobody(gateway: Gateway) -> 
             assert requests.post(f"{gateway.url}/predict", json=body(), timeout=2).status_code == 200
 
 
+@pytest.mark.slow
 def test_more_connections_than_the_system_allows_do_not_block_it(champion_store: MlflowClient, tmp_path: Path) -> None:
     with Gateway(tmp_path, prefix=["sh", "-c", 'ulimit -n 150; exec "$@"', "sh"]) as gateway:
         gateway.wait()
@@ -184,6 +185,7 @@ def test_memory_for_a_photograph_is_given_back(gateway: Gateway) -> None:
     assert upload(4000, 3000, {200, 503}) < before + 20_000_000  # few of them at a time, the others are put off
 
 
+@pytest.mark.slow
 def test_without_a_champion_it_waits_for_one_and_ends_when_it_is_asked_to(
     trained_store: MlflowClient, tmp_path: Path
 ) -> None:

@@ -108,6 +108,7 @@ def test_the_logged_model_is_what_ships(trained_store: MlflowClient, run: Run) -
     assert run.data.metrics["onnx_max_abs_diff"] < 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
 def test_the_same_configuration_gives_the_same_weights(trained_store: MlflowClient, run: Run) -> None:
     task = get_task("digits")
@@ -252,6 +253,7 @@ def test_a_store_that_cannot_delete_keeps_the_checkpoint(
     assert f"The checkpoint of run {trained.run_id} stays where it is: this store keeps all" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_architecture_is_told(store: MlflowClient) -> None:
     def not_the_test_data(name: SplitName) -> Split:
         assert name != "test"

@@ -108,6 +108,7 @@ def test_a_convolution_begins_by_passing_its_channels_on() -> None:
     np.testing.assert_array_equal(fewer(x), x[..., :2])
 
 
+@pytest.mark.slow
 def test_the_fast_network_is_whitened_before_it_trains() -> None:
     model, other = build(SMALL_FAST), build(SMALL_FAST)
     fit(model, SPLIT, SPLIT, SMALL_FAST)
@@ -117,6 +118,7 @@ def test_the_fast_network_is_whitened_before_it_trains() -> None:
     np.testing.assert_array_equal(trained, untrained)
 
 
+@pytest.mark.slow
 def test_the_fast_network_says_the_same_of_an_image_and_of_its_mirror_image() -> None:
     model = build(SMALL_FAST)
     fit(model, SPLIT, SPLIT, SMALL_FAST)

@@ -66,6 +66,7 @@ def test_muon_turns_the_gradient_of_a_kernel_into_nearly_a_rotation() -> None:
     np.testing.assert_allclose(keras.ops.convert_to_numpy(bias), -0.1 * np.sign(slopes), rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_one_graph_serves_every_size(tmp_path: Path) -> None:
     model = painting_network()
     model.predict(np.zeros((1, 64, 64, 3), np.uint8), verbose=0)
