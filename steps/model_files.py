@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from serving.manifest import difference, digest_of, manifest_of
 from serving.rehearsal import RehearsalError
+from steps.outside import MOST_CHARACTERS
 from tasks.contract import UserError, one_line
 
 logger = logging.getLogger(__name__)
@@ -85,9 +86,9 @@ def _download(client: MlflowClient, model_id: str, uri: str, folder: str) -> Pat
     except (MlflowException, OSError) as error:
         if not client.list_logged_model_artifacts(model_id):
             raise RehearsalError(f"the files of {uri} are gone. Train again, or restore them") from error
+        reason = one_line(error)[:MOST_CHARACTERS].rstrip(".")  # MLflow names every file
         raise UserError(
-            f"The files of {uri} cannot be read: {one_line(error).rstrip('.')}. "
-            "See whether the artifact store answers, and try again."
+            f"The files of {uri} cannot be read: {reason}. See whether the artifact store answers, and try again."
         ) from error
     # Python leaves bytecode beside a model's code where that was run in the store's own folder. It is no part of the
     # model, and would be run in place of the code.

@@ -21,7 +21,8 @@ MOST_CHARACTERS = 300  # of what a server answered, which may be a page
 AGAIN = "and run the same command again"
 # Each with what to do; the first that fits is told.
 ADVICE = {
-    r"no space left|not enough space|quota exceeded|file too large|disk (is )?full": f"Make room there, {AGAIN}.",
+    r"no space left|not enough space|quota exceeded|file too large|disk (is )?full": "Make room there, or set TMPDIR "
+    f"to another disk if temporary files filled it, {AGAIN}.",
     r"authentication failed|access denied for user|fatal: +(role|database) ": "Look at the user, the password and the "
     "name of the database in MLFLOW_TRACKING_URI.",
     r"database (table )?is locked": "Another process is writing to it: wait for that to end, "

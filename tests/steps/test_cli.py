@@ -199,7 +199,10 @@ def test_what_happens_outside_is_one_line_and_ends_the_run(
 
     monkeypatch.setattr(mlflow, "log_dict", full)
     assert code_of("--task", "digits") == 2
-    expected = "[Errno 28] No space left on device: 'full'. Make room there, and run the same command again."
+    expected = (
+        "[Errno 28] No space left on device: 'full'. Make room there, or set TMPDIR to another disk if temporary files "
+        "filled it, and run the same command again."
+    )
     assert capsys.readouterr().err.splitlines() == [f"error: {expected}"]
     experiment = store.get_experiment_by_name("digits")
     assert experiment is not None
