@@ -221,7 +221,7 @@ def step(tmp_path: Path) -> Step:
             env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
 

@@ -350,13 +350,14 @@ def begun(client: MlflowClient, folder: Path, repeats: int) -> subprocess.Popen[
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 100
-    while time.monotonic() < deadline:
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and study.poll() is None:
         ends = [run.info.end_time for run in train_runs(client, "FINISHED")]
         if ends and any(run.info.start_time > min(ends) for run in train_runs(client, "RUNNING")):
-            break
+            return study
         time.sleep(0.1)
-    return study
+    study.kill()
+    raise AssertionError(f"It never came to that: exit code {study.poll()}, {study.communicate()[1]}")
 
 
 def train_runs(client: MlflowClient, status: str) -> list[Run]:
