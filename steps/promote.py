@@ -145,10 +145,7 @@ def champion_of(client: MlflowClient, task: Task, moves: list[Move]) -> Candidat
         logger.warning("Nothing can be compared with the champion, version %s: %s", version, error)
         return None
     except UserError as error:
-        back = how_to_run("rollback", task=task.name)
-        raise UserError(
-            f"Nothing can be compared with the champion. {error} Put another in its place: {back}"
-        ) from error
+        raise _incomparable(task, error) from error
     try:
         deleted = client.get_run(champion.run_id).info.lifecycle_stage == "deleted"
     except MlflowException:
@@ -156,6 +153,14 @@ def champion_of(client: MlflowClient, task: Task, moves: list[Move]) -> Candidat
     if deleted:
         logger.warning("The run %s that trained the champion, version %s, was deleted.", champion.run_id, version)
     return champion
+
+
+def _incomparable(task: Task, reason: Exception) -> UserError:
+    """What a person is told where the champion is nothing to compare with."""
+    return UserError(
+        f"Nothing can be compared with the champion: {one_line(reason).rstrip('.')}. "
+        f"Put an earlier one into service first: {how_to_run('rollback', task=task.name)}"
+    )
 
 
 def is_champion(candidate: Candidate, champion: Candidate | None) -> bool:
@@ -226,10 +231,7 @@ def judge(
                 logger.info("The two were evaluated on different test data; both are evaluated anew.")
                 mine, theirs = (scores_of(client, task, evaluate(task, model.uri)) for model in (candidate, champion))
         except RehearsalError as error:  # the champion's: the candidate has just had its rehearsal
-            raise UserError(
-                f"Nothing can be compared with the champion: {one_line(error).rstrip('.')}. "
-                f"Put an earlier one into service first: {how_to_run('rollback', task=task.name)}"
-            ) from error
+            raise _incomparable(task, error) from error
     former = best_former_champion(client, task, candidate, mine[1], replaced)
     return gate.decide(task.primary, mine[0], theirs[0] if theirs else None, former)
 

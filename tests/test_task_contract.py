@@ -92,9 +92,10 @@ def test_the_search_is_through_fields_of_the_configuration(task: Task) -> None:
 @pytest.mark.parametrize(("name", "model_name"), MODELS)
 def test_it_learns_and_is_served_as_it_learnt(name: str, model_name: str, tmp_path: Path) -> None:
     task = available(name)
+    config = task.models[model_name]
     keras.utils.set_random_seed(1)
-    model = task.build(task.models[model_name])
-    learns_from(task, model, task.models[model_name])
+    model = task.build(config)
+    learns_from(task, model, config)
     validation = some(name, "validation")
     packaged = package(task, model, validation, tmp_path)
     loaded = keras.models.load_model(packaged.artifacts["keras"])
