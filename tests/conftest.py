@@ -33,7 +33,7 @@ from steps import promote as promotion
 from steps import train as training
 from steps.evaluate import evaluate
 from steps.train import train
-from tasks.contract import Task, UserError, get_task
+from tasks.contract import Split, SplitName, Task, UserError, get_task
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSED = Rehearsal(1.0, 0.0, 3, 25, 1.0, 2.0)
@@ -226,6 +226,16 @@ def step(tmp_path: Path) -> Step:
         )
 
     return run
+
+
+def few(task: Task, examples: int) -> Task:
+    """The task with the first examples of each split alone: what a test does with it has to be done, not to be good."""
+
+    def load(name: SplitName) -> Split:
+        split = task.load(name)
+        return dataclasses.replace(split, inputs=split.inputs[:examples], targets=split.targets[:examples])
+
+    return dataclasses.replace(task, load=load)
 
 
 def use_store(patch: pytest.MonkeyPatch, database: Path) -> MlflowClient:

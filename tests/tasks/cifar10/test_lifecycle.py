@@ -21,13 +21,13 @@ from steps.evaluate import evaluate
 from steps.promote import promote
 from steps.train import train
 from tasks.contract import get_task
-from tests.conftest import Gateway, Step, available, gateway_of, use_store
+from tests.conftest import Gateway, Step, available, few, gateway_of, use_store
 from tests.containers import Container, check_golden, docker
 
 TASK = get_task("cifar10")
 # As little as it takes to be better than chance, which is what is asked here of it.
-EASY = dataclasses.replace(TASK, primary=dataclasses.replace(TASK.primary, floor=0.2))
-SMALL = {"width": "8", "train_examples": "3000", "batch_size": "100"}
+EASY = few(dataclasses.replace(TASK, primary=dataclasses.replace(TASK.primary, floor=0.2)), 2000)
+SMALL = {"width": "8", "batch_size": "100"}
 pytestmark = pytest.mark.slow
 
 
@@ -81,7 +81,9 @@ def test_the_gateway_takes_photographs_of_any_size(gateway: Gateway) -> None:
     assert requests.get(f"{gateway.url}/model", timeout=5).json()["picture"] == "photograph"
 
 
-def test_continued_by_another_process_it_ends_with_the_same_weights(store: MlflowClient, step: Step) -> None:
+def test_continued_by_another_process_it_ends_with_the_same_weights(
+    store: MlflowClient, step: Step, no_figures: None
+) -> None:
     """Which has to know the task's own layers, and the state of the optimizer."""
     available("cifar10")
 
@@ -89,7 +91,7 @@ def test_continued_by_another_process_it_ends_with_the_same_weights(store: Mlflo
         if epoch == 2:
             raise KeyboardInterrupt
 
-    config = TASK.configure("fast", SMALL, epochs=3)
+    config = TASK.configure("fast", SMALL | {"train_examples": "500"}, epochs=3)
     whole = train(TASK, config)
     with pytest.raises(KeyboardInterrupt):
         train(TASK, config, watch=stop)

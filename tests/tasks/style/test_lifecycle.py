@@ -23,13 +23,13 @@ from steps.evaluate import evaluate
 from steps.promote import promote
 from steps.train import train
 from tasks.contract import get_task
-from tests.conftest import Gateway, Step, available, gateway_of, use_store
+from tests.conftest import Gateway, Step, available, few, gateway_of, use_store
 from tests.containers import Container, check_golden, docker, workers
 
 TASK = get_task("style")
 # Any picture will do, what is asked here is that it is made.
-EASY = dataclasses.replace(TASK, primary=dataclasses.replace(TASK.primary, floor=1000.0))
-SMALL = {"width": "4", "blocks": "1", "train_examples": "8"}
+EASY = few(dataclasses.replace(TASK, primary=dataclasses.replace(TASK.primary, floor=1000.0)), 4)
+SMALL = {"width": "4", "blocks": "1"}
 pytestmark = pytest.mark.slow
 
 
@@ -41,7 +41,7 @@ def promoted_database(empty_database: Path, tmp_path_factory: pytest.TempPathFac
     shutil.copy(empty_database, path)
     with pytest.MonkeyPatch.context() as patch:
         use_store(patch, path)
-        trained = train(EASY, EASY.configure("feedforward", SMALL, epochs=2))
+        trained = train(EASY, EASY.configure("feedforward", SMALL, epochs=1))
         evaluate(EASY, trained.model_uri)
         promote(EASY, "best")
     return path
