@@ -27,6 +27,7 @@ CONFIG_TAG = "fingerprint.config"  # of a run: the configuration alone
 # What takes part in training and in making the logged model, besides the task's own folder.
 SHARED_CODE = (
     "tasks/*.py",
+    "tasks/contract/*.py",
     "steps/train.py",
     "steps/callbacks.py",
     "serving/package.py",

@@ -1,0 +1,47 @@
+"""The contract between a task and the rest of the project.
+
+A task is a folder `tasks/<name>/` whose package defines `TASK`, a frozen `Task`. Steps, registry and serving know tasks
+through this package only, so a new task needs no change outside its own folder.
+"""
+
+from tasks.contract.config import Config
+from tasks.contract.data import Scores, Split, SplitName
+from tasks.contract.errors import (
+    UserError,
+    check_above_zero,
+    check_between,
+    check_least,
+    check_share,
+    how_to_run,
+    one_line,
+    unknown,
+)
+from tasks.contract.studies import Range, Search, Study
+from tasks.contract.task import Figures, Picture, Presentation, Primary, Sketch, Task, get_task, lazily, task_names
+
+__all__ = [
+    "Config",
+    "Figures",
+    "Picture",
+    "Presentation",
+    "Primary",
+    "Range",
+    "Scores",
+    "Search",
+    "Sketch",
+    "Split",
+    "SplitName",
+    "Study",
+    "Task",
+    "UserError",
+    "check_above_zero",
+    "check_between",
+    "check_least",
+    "check_share",
+    "get_task",
+    "how_to_run",
+    "lazily",
+    "one_line",
+    "task_names",
+    "unknown",
+]

@@ -1,0 +1,205 @@
+"""What a task declares, and how it is found by its name."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+import tasks
+from tasks.contract.config import Config, converted
+from tasks.contract.data import Scores, Split, SplitName
+from tasks.contract.errors import UserError, unknown
+from tasks.contract.studies import Search, Study
+
+if TYPE_CHECKING:  # Keras and Matplotlib take seconds to import; only training and drawing need them.
+    import keras
+    from matplotlib.figure import Figure
+
+Figures = Iterator[tuple[str, "Figure"]]
+NO_TASKS = ("contract",)  # packages beside the tasks
+
+
+@dataclass(frozen=True)
+class Primary:
+    """The metric that decides which model is better.
+
+    Attributes:
+        name: Metric name without the split, e.g. "accuracy". It is the mean of the per-example scores.
+        floor: What a candidate has to reach on the test split to be promoted, at least; where lower is better, at most.
+        margin: By how much a candidate may be worse than the champion and still count as "no worse".
+        attainable: What people, or the best models known, reach. How far the training split is from it is bias.
+        higher_is_better: Direction.
+        share: Whether it is a share from 0 to 1, of which people speak in percent and points.
+    """
+
+    name: str
+    floor: float
+    margin: float
+    attainable: float
+    higher_is_better: bool = True
+    share: bool = True
+
+    @property
+    def sign(self) -> int:
+        """Times a value: what is larger is better."""
+        return 1 if self.higher_is_better else -1
+
+
+@dataclass(frozen=True)
+class Picture:
+    """How a picture of any size and colour becomes an item of the model.
+
+    Attributes:
+        kind: "ink": one sign on plain ground; it is cut out, fitted into a box and centred by its mass, as light on
+            dark. "photograph": scaled, and cropped to the middle.
+        white: The largest value of an item, which stands for full ink or for white.
+        box: The part of the item's side that the longer side of the ink takes, above 0, at most 1.
+    """
+
+    kind: Literal["ink", "photograph"]
+    white: int = 255
+    box: float = 1.0
+
+
+@dataclass(frozen=True)
+class Presentation:
+    """How a person shows something to the model, and how a prediction is shown to a person.
+
+    Attributes:
+        kind: "labels": one score per name, they sum to 1. "picture": red, green and blue in 0..255, of the item's
+            height and width, which may be any.
+        labels: Names in the order of the model's outputs, for the kind "labels".
+        picture: How a person's picture becomes an item; None where items are no pictures.
+    """
+
+    kind: Literal["labels", "picture"]
+    labels: tuple[str, ...] = ()
+    picture: Picture | None = None
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A picture on its way to be stylised.
+
+    Attributes:
+        step: How often its pixels were changed.
+        losses: By name, "loss" being what is minimised.
+        picture: (H, W, 3) uint8.
+    """
+
+    step: int
+    losses: Mapping[str, float]
+    picture: np.ndarray
+
+
+def lazily(path: str) -> Callable[..., Any]:
+    """The function `path` ("module:name"), imported when it is called.
+
+    Keras takes seconds to import, and only training needs it: evaluation and promotion run the shipped ONNX model.
+    """
+    module, name = path.split(":")
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return getattr(importlib.import_module(module), name)(*args, **kwargs)
+
+    return call
+
+
+@dataclass(frozen=True)
+class Task:
+    """A learning problem with its data, models and measures.
+
+    Attributes:
+        name: The folder's name; also that of the MLflow experiment and the registered model.
+        summary: One sentence for people.
+        models: The configuration of every model on offer, by name; the first is the default.
+        load: Reads one split. Test data is read by `evaluate` alone.
+        build: Makes the compiled, untrained Keras model of a configuration. It takes `Split.inputs` as they are,
+            preprocessing is part of it.
+        scores: (split, outputs) -> one row an example. Outputs are the served model's: for the presentation "labels"
+            (N, labels) float32, for "picture" (N, H, W, 3) uint8.
+        metrics: Scores -> values by name without the split, "loss" and the primary one among them.
+        figures: (split, outputs) -> pictures by file name, for people to look at.
+        model_figures: (model, split) -> pictures of the trained Keras model itself, if there are any.
+        primary: The metric that decides.
+        presentation: How items come from a person, and predictions go to one.
+        limits: What its models are not made for, in whole sentences for people; it stands on their cards.
+        latency_bound_ms: What the 95th percentile of a request with one item may take, over HTTP on the machine that
+            promotes. A slower candidate is not promoted. Where that machine is busy, the time that a model that does
+            nothing takes there is not counted.
+        fit: Trains a compiled model, see `tasks.training.fit`, the default.
+        studies: Questions about the models, by name.
+        search: The space that `study=search` looks through; None where there is none.
+        baseline: Split -> outputs of the slower method that the models replace, to be measured by; None where there is
+            none.
+        stylize: (content, style, steps, start, content_weight, style_weight, learning_rate, seed) -> steps + 1 sketches
+            of the first picture in the style of the second, both (H, W, 3) uint8; None where pictures are not stylised.
+    """
+
+    name: str
+    summary: str
+    models: Mapping[str, Config]
+    load: Callable[[SplitName], Split]
+    build: Callable[[Any], keras.Model]
+    scores: Callable[[Split, np.ndarray], Scores]
+    metrics: Callable[[Scores], dict[str, float]]
+    figures: Callable[[Split, np.ndarray], Figures]
+    primary: Primary
+    presentation: Presentation
+    limits: str = ""
+    latency_bound_ms: float = 100.0
+    fit: Callable[..., None] = field(default=lazily("tasks.training:fit"))
+    model_figures: Callable[[keras.Model, Split], Figures] | None = None
+    studies: Mapping[str, Study] = field(default_factory=dict)
+    search: Search | None = None
+    baseline: Callable[[Split], np.ndarray] | None = None
+    stylize: Callable[..., Iterator[Sketch]] | None = None
+
+    @property
+    def default_model(self) -> str:
+        return next(iter(self.models))
+
+    def configure(self, model: str = "default", overrides: Mapping[str, str] | None = None, **values: Any) -> Config:
+        """The model's configuration with some fields replaced.
+
+        Args:
+            model: A key of `models`, or "default".
+            overrides: Further fields as text, converted to the field's type.
+            **values: Fields to replace; 0 and None keep the model's own.
+
+        Raises:
+            UserError: An unknown model or field, or a value that does not fit its field.
+        """
+        name = self.default_model if model == "default" else model
+        if name not in self.models:
+            raise UserError(unknown(f"model of {self.name}", name, self.models))
+        config = self.models[name]
+        changes = {key: value for key, value in values.items() if value}
+        changes.update({key: converted(config, key, text) for key, text in (overrides or {}).items()})
+        return dataclasses.replace(config, **changes)
+
+
+def task_names() -> list[str]:
+    """The folders of `tasks/`, sorted."""
+    packages = {module.name for module in pkgutil.iter_modules(tasks.__path__) if module.ispkg}
+    return sorted(packages.difference(NO_TASKS))
+
+
+def get_task(name: str) -> Task:
+    """The task of that name. A task that is broken raises, it is never passed over.
+
+    Raises:
+        UserError: There is no such task.
+    """
+    if name not in task_names():
+        raise UserError(unknown("task", name, task_names()))
+    task = importlib.import_module(f"tasks.{name}").TASK
+    if not isinstance(task, Task) or task.name != name:
+        raise TypeError(f"tasks/{name}/__init__.py must define TASK, a Task named {name!r}; received {task!r}.")
+    return task
