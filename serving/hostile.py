@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 REFUSED = range(400, 500)
 # What MLflow's own server answers before the model is asked, with a server error.
 NOT_ANSWERED = range(400, 600)
@@ -48,8 +50,8 @@ def hostile_requests(item: list[Any]) -> Iterator[HostileRequest]:
     yield HostileRequest("object for an item", _inputs({"image": item}))
     yield HostileRequest("text for the list", b'{"inputs": "seven"}')
     yield HostileRequest("not base64", _inputs("seven!"))
-    yield HostileRequest("raw values of the wrong size", _inputs(_base64(b"seven")))
-    yield HostileRequest("broken image", _inputs(_base64(_png(28)[:40])))
+    yield HostileRequest("raw values of the wrong size", _inputs(_base64(_no_item(b"seven", item))))
+    yield HostileRequest("broken image", _inputs(_base64(_no_item(_png(28)[:40], item))))
     yield HostileRequest("decompression bomb", _inputs(_base64(_png(BOMB_SIDE))))
     yield HostileRequest("another field", json.dumps({"image": item}).encode())
     yield HostileRequest("a list", json.dumps([item]).encode())
@@ -76,6 +78,12 @@ def _with_first(item: list[Any], value: Any) -> list[Any]:
         inner = inner[0]
     inner[0] = value
     return changed
+
+
+def _no_item(data: bytes, item: list[Any]) -> bytes:
+    """The bytes, of which one more is taken where they are as many as the raw values of an item."""
+    values = np.size(item)
+    return data + data[-1:] if len(data) in (values, 4 * values) else data
 
 
 def _base64(data: bytes) -> str:

@@ -377,24 +377,38 @@ class Metrics:
         self._errors = counter("model_errors", "Requests without an answer, by reason", "kind")
         for kind in KINDS:  # a rate needs a value before the first error
             self._errors.labels(kind)
-        predictions = counter("model_predictions", "Items by predicted class", "label")
-        self._predictions = [predictions.labels(label) for label in labels]
+        self._predictions = counter("model_predictions", "Items by predicted class", "label")
+        self._labels = self._known(labels)
         self._seconds = histogram("model_seconds", "Time to decode a request and run the model", *SECONDS)
         self._items = histogram("model_batch_items", "Items in a request", 1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
         self._confidence = histogram("model_confidence", "Probability of the predicted class", *CONFIDENCES)
 
-    def serves(self, name: str, version: str) -> None:
+    def _known(self, labels: list[str]) -> list[str]:
+        """These labels; each has a value from now on, which a rate needs before the first prediction."""
+        for label in labels:
+            self._predictions.labels(label)
+        return labels
+
+    def serves(self, name: str, version: str, labels: list[str]) -> None:
         """Notes that another version answers from now on."""
         self._info.clear()
         self._info.labels(name, version).set(1)
+        self._labels = self._known(labels)
 
     def refused(self, kind: str) -> None:
         """Counts a request without an answer, by the reason, one of KINDS."""
         self._requests.inc()
         self._errors.labels(kind).inc()
 
-    def observed(self, answer: Any, items: Any) -> Any:
-        """`answer(items)`, counted and timed."""
+    def observed(self, answer: Any, items: Any, labels: list[str] | None = None) -> Any:
+        """`answer(items)`, counted and timed.
+
+        Args:
+            answer: Gives the outputs for the items.
+            items: What is asked about.
+            labels: Those of the version that answers, where it may be another one than `serves` was told.
+        """
+        labels = self._labels if labels is None else labels
         started = time.perf_counter()
         try:
             outputs = answer(items)
@@ -404,9 +418,9 @@ class Metrics:
         self._requests.inc()
         self._seconds.observe(time.perf_counter() - started)
         self._items.observe(len(outputs))
-        if self._predictions and len(self._predictions) == outputs.shape[-1]:
-            for label, confidence in zip(outputs.argmax(axis=1).tolist(), outputs.max(axis=1).tolist(), strict=True):
-                self._predictions[label].inc()
+        if labels and outputs.shape[1:] == (len(labels),):
+            for index, confidence in zip(outputs.argmax(axis=1).tolist(), outputs.max(axis=1).tolist(), strict=True):
+                self._predictions.labels(labels[index]).inc()
                 self._confidence.observe(confidence)
         return outputs
 
@@ -458,8 +472,8 @@ def registered_as(model_path: Path) -> tuple[str, str]:
 
 def labels_of(model_path: Path) -> list[str]:
     """The classes in the order of the model's outputs; none where the outputs are no probabilities."""
-    presentation = yaml.safe_load((model_path / "MLmodel").read_text(encoding="utf-8"))["metadata"]["presentation"]
-    return list(presentation["labels"]) if presentation["kind"] == "labels" else []
+    metadata = yaml.safe_load((model_path / "MLmodel").read_text(encoding="utf-8"))["metadata"]
+    return list(metadata["answer"].get("labels", []))
 
 
 def _cpus() -> int:

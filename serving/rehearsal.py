@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import io
 import json
 import statistics
 import tempfile
@@ -16,8 +14,8 @@ from typing import Any
 
 import numpy as np
 from mlflow.pyfunc import save_model
-from PIL import Image
 
+from forms.answers.picture import pixels
 from serving.fence import requirements
 from serving.hostile import HostileRequest, hostile_requests
 from serving.server import Client, ServerError, TimedOutError, scoring_server
@@ -283,8 +281,4 @@ def _difference(client: Client, request: dict[str, Any]) -> float:
 
 def numbers(predictions: list[Any]) -> np.ndarray:
     """Predictions as numbers; a picture may come as a file, in base64."""
-    return np.asarray([_picture(one) if isinstance(one, str) else one for one in predictions], float)
-
-
-def _picture(text: str) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
+    return np.asarray([pixels(one) if isinstance(one, str) else one for one in predictions], float)

@@ -19,22 +19,12 @@ from mlflow.exceptions import MlflowException
 
 from registry.candidates import NUMBER_METRIC
 from steps import runs
+from steps.used_code import used_code
 from tasks.contract import Config, Split, SplitName, Task
 
 FILE = "code/fingerprint.json"
 TAG = "fingerprint"  # of a run: the whole
 CONFIG_TAG = "fingerprint.config"  # of a run: the configuration alone
-# What takes part in training and in making the logged model, besides the task's own folder.
-SHARED_CODE = (
-    "tasks/*.py",
-    "tasks/contract/*.py",
-    "steps/train.py",
-    "steps/callbacks.py",
-    "serving/package.py",
-    "serving/pictures.py",
-    "serving/model.py",
-)
-DECLARATIONS = "studies.py"  # of a task: says what is compared; what of it is trained stands in the configuration
 LEARNT_FROM: tuple[SplitName, ...] = ("train", "validation")
 
 
@@ -86,7 +76,8 @@ def fingerprint(task: Task, config: Config, data: Mapping[str, str], root: Path 
     """
     # As JSON gives it back: what is compared has been stored.
     values = json.loads(json.dumps(dataclasses.asdict(config)))
-    return Fingerprint(_code_digests(task.name, root), values, dict(data), runs.libraries())
+    forms = tuple(type(form).__module__ for form in (task.item, task.answer))
+    return Fingerprint(_code_digests(task.name, forms, root), values, dict(data), runs.libraries())
 
 
 @functools.cache  # as for the code: a process works with what it has read
@@ -140,10 +131,8 @@ def _quoted(value: str) -> str:
 
 
 @functools.cache  # files that are edited later are not what this process runs
-def _code_digests(task: str, root: Path) -> dict[str, str]:
-    own = (file for file in (root / "tasks" / task).rglob("*.py") if file.name != DECLARATIONS)
-    files = {file for pattern in SHARED_CODE for file in root.glob(pattern)}.union(own)
-    return {file.relative_to(root).as_posix(): _file_digest(file) for file in sorted(files)}
+def _code_digests(task: str, forms: tuple[str, ...], root: Path) -> dict[str, str]:
+    return {name: _file_digest(root / name) for name in used_code(task, forms, root)}
 
 
 def _differing(now: Mapping[str, Any], before: Mapping[str, Any]) -> list[str]:

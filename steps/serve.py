@@ -5,14 +5,18 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
-import dataclasses
 import os
 import tempfile
 from collections.abc import Mapping
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from mlflow import MlflowClient
 
+from forms import answer, item
+from forms.answer import Answer
+from forms.earlier import as_now
+from forms.form import UnknownFormError
+from forms.item import Item, Shape
 from registry.candidates import find
 from registry.ledger import champion as champion_version
 from serving.gateway.app import create_app
@@ -22,7 +26,7 @@ from serving.gateway.loading import Loader
 from serving.gateway.server import authority, listening
 from steps import cli, runs
 from steps.model_files import fetch
-from tasks.contract import Picture, Presentation, Task, UserError, get_task, one_line
+from tasks.contract import Task, UserError, get_task, one_line
 
 M_MMAP_THRESHOLD = -3  # of mallopt(3)
 
@@ -44,7 +48,7 @@ def serve(task: Task, host: str, port: int) -> None:
         look=lambda: champion_version(client, task.name), load=lambda version: release(client, task, version, loader)
     )
     with Decoders() as decoders:
-        server = listening(create_app(task, champion, decoders.item), host, port)
+        server = listening(create_app(task, champion, decoders.read), host, port)
         print(f"Serving {task.name} at http://{authority(host, port)}", flush=True)
         champion.start()
         server.run()
@@ -63,41 +67,36 @@ def release(client: MlflowClient, task: Task, version: str, loader: Loader) -> R
     with tempfile.TemporaryDirectory() as folder:  # all that answering needs is in memory then
         files = fetch(client, candidate.model_id, folder, client.get_model_version(task.name, version))
         model = loader.load(files.path, name=uri)
-    metadata = model.metadata.metadata or {}
-    if "item_shape" not in metadata:
-        raise UserError(f"{uri} was logged by something else than this train; train again and promote that")
+    item_form, answer_form, shape, dtype = forms_of(uri, model.metadata.metadata or {})
     return Release(
         version=version,
-        shape=tuple(metadata["item_shape"]),
-        presentation=presentation_of(uri, metadata),
+        item=item_form,
+        shape=shape,
+        dtype=dtype,
+        answer=answer_form,
         figures={name: value for name, value in sorted(candidate.metrics.items()) if _is_figure(name)},
         predict=model.predict,
     )
 
 
-def presentation_of(uri: str, metadata: Mapping[str, Any]) -> Presentation:
-    """How a version's metadata say that it is presented, be they of earlier code or of later code, whose additional
-    fields are left out.
+def forms_of(uri: str, metadata: Mapping[str, Any]) -> tuple[Item, Answer, Shape, str]:
+    """What a version's metadata say of its items and answers: the forms, and an item's shape and type.
+
+    Metadata may be of earlier code, or of later code, whose additional fields are left out.
 
     Raises:
-        UserError: What is needed is not there, or is of a kind that this code does not know.
+        UserError: What is needed is not there, or is of a form that this code does not know.
     """
+    if "item_shape" not in metadata:
+        raise UserError(f"{uri} was logged by something else than this train; train again and promote that")
     try:
-        values = _known(Presentation, metadata["presentation"])
-        if values.get("picture"):
-            values["picture"] = Picture(**_known(Picture, values["picture"]))
-        result = Presentation(**values)
+        values = as_now(metadata)
+        shape, dtype = tuple(values["item_shape"]), str(values["item_type"])
+        return item.read(values["item"]), answer.read(values["answer"]), shape, dtype
+    except UnknownFormError as error:
+        raise UserError(f"{uri} cannot be shown by this gateway: {error}; use a newer one") from error
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{uri} does not say how it is presented ({one_line(error)}); train again") from error
-    if result.kind not in get_args(get_type_hints(Presentation)["kind"]):
-        raise UserError(f"{uri} is presented as {result.kind!r}, which this gateway does not know; use a newer one")
-    return result
-
-
-def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values for fields that a dataclass has."""
-    names = {one.name for one in dataclasses.fields(kind)}
-    return {name: value for name, value in values.items() if name in names}
+        raise UserError(f"{uri} does not say what it takes and answers ({one_line(error)}); train again") from error
 
 
 def _return_memory() -> None:

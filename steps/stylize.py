@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from serving.pictures import PictureError, opened
+from forms.pictures import PictureError, opened
 from steps import cli, runs
 from steps.terminal import import_keras
 from tasks.contract import Sketch, Task, UserError, check_above_zero, check_least, get_task

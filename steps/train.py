@@ -27,7 +27,7 @@ from rich.table import Table
 from registry.candidates import LAUNCHED_TAG, NUMBER_METRIC, TASK_TAG, WEIGHTS_TAG, find, next_number
 from registry.card import ITEM_PARAM, Facts, describe, render
 from registry.store import retried_once
-from serving.package import Package, as_served, package, run_onnx, weights_digest
+from serving.package import Package, package, run_onnx, weights_digest
 from steps import cli, next_steps, runs
 from steps.fingerprint import fingerprint, log_fingerprint
 from steps.model_files import keep_manifest
@@ -153,7 +153,7 @@ def measured_on_training(task: Task, packaged: Package, train_split: Split, most
     """
     seen = train_split.subset(min(most, len(train_split)), seed=0)
     outputs = run_onnx(Path(packaged.artifacts["onnx"]), seen.inputs)
-    return measured(task, seen, as_served(task, outputs), "trained")
+    return measured(task, seen, task.answer.served(outputs), "trained")
 
 
 def measured(task: Task, split: Split, outputs: np.ndarray, prefix: str) -> dict[str, float]:
@@ -212,8 +212,8 @@ def add_card(
     folder: Path,
 ) -> None:
     """Adds the model's card, as far as it is known by now, to the files that are logged with it."""
-    sides = ("height", "width", "3") if packaged.metadata["item_shape"][0] is None else packaged.metadata["item_shape"]
-    mlflow.log_param(ITEM_PARAM, f"{'×'.join(map(str, sides))} {packaged.metadata['item_type']}")
+    size = task.item.size(packaged.metadata["item_shape"])
+    mlflow.log_param(ITEM_PARAM, f"{size} {packaged.metadata['item_type']}")
     name = f"{config.model}, seed {config.seed}"
     facts = Facts(name, dataclasses.asdict(config), client.get_run(run.info.run_id).data.params, metrics)
     path = folder / "card.md"
@@ -313,18 +313,27 @@ def _check_same_data(interrupted: Interrupted, train_split: Split, validation: S
 
 def _restore(client: MlflowClient, task: Task, interrupted: Interrupted) -> Any:
     """The model with its optimizer as they were after the last complete epoch."""
-    model = task.build(interrupted.config)  # a task may have layers of its own, which Keras alone would not know
-    model.optimizer.build(model.trainable_variables)
     with tempfile.TemporaryDirectory() as folder:
         with _readable(interrupted.run):
             path = client.download_artifacts(interrupted.run.info.run_id, interrupted.checkpoint, folder)
         try:
-            model.load_weights(path)
+            return restored(task, interrupted.config, path)
         except ValueError as error:  # Keras's, of layers and shapes
             raise UserError(
                 f"The checkpoint of run {interrupted.run.info.run_id} does not fit the model that this code builds. "
                 f"Check out the run's commit {interrupted.run.data.tags.get('git.commit')}, or train anew."
             ) from error
+
+
+def restored(task: Task, config: Config, checkpoint: str) -> Any:
+    """The model with its optimizer as a checkpoint holds them.
+
+    Raises:
+        ValueError: It is another model's.
+    """
+    model = task.build(config)  # a task may have layers of its own, which Keras alone would not know
+    model.optimizer.build(model.trainable_variables)
+    model.load_weights(checkpoint)
     return model
 
 

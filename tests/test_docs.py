@@ -21,7 +21,7 @@ from tests.documents import ROOT, SHELLS, Block, Document, documents, split
 DOCUMENTS = documents()
 README = Document(ROOT / "README.md")
 MOST_BYTES = 8_000  # what is read in five minutes
-ROOMS = "benchmarks|docs|registry|serving|steps|studies|tasks|tests"
+ROOMS = "benchmarks|docs|forms|registry|serving|steps|studies|tasks|tests"
 
 
 @pytest.fixture(params=DOCUMENTS, ids=[str(document.path.relative_to(ROOT)) for document in DOCUMENTS])

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
 from PIL import Image
+from werkzeug.serving import make_server
 
+from forms.answer import Answer
+from forms.answers.labels import Labels
+from forms.answers.number import Number
+from forms.item import Item
+from forms.items.row import Row
+from forms.items.values import Values
 from registry.candidates import models_of
 from registry.ledger import ALIAS
+from serving.gateway.app import create_app
+from serving.gateway.champion import Champion, Release
 from tasks.contract import get_task
 from tests.conftest import Gateway
 
@@ -146,3 +158,55 @@ def test_the_page_says_when_the_gateway_is_away_and_goes_on_when_it_is_back(page
     expect(page.locator("#message")).to_be_empty(timeout=10_000)
     with page.expect_response("**/model"):  # it goes on looking
         pass
+
+
+@contextlib.contextmanager
+def open_page(browser: Browser, item: Item, shape: tuple[int, ...], answer: Answer, predict: Any) -> Iterator[Page]:
+    """The page of a gateway whose champion has these forms."""
+    release = Release("1", item, shape, "float32", answer, {}, predict)
+    champion = Champion(lambda: "1", lambda version: release)
+    champion.refresh()
+    server = make_server("127.0.0.1", 0, create_app(get_task("digits"), champion), threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        with browser.new_context(viewport={"width": 390, "height": 800}) as context:
+            page = context.new_page()
+            page.goto(f"http://127.0.0.1:{server.server_port}")
+            yield page
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_row_is_filled_with_an_example_and_gets_a_number(browser: Browser) -> None:
+    row = Row(("height of it", "it's width"), (180.0, 30.5))
+    with open_page(browser, row, (2,), Number("kg"), lambda items: np.array(items, float)[:, :1] - 100) as page:
+        expect(page.get_by_label("it's width")).to_have_value("30.5")
+        expect(page.locator("#prediction")).to_have_text("80")
+        expect(page.locator("#confidence")).to_have_text("kg")
+        page.get_by_label("height of it").fill("150.25")
+        expect(page.locator("#prediction")).to_have_text("50.25")
+        page.get_by_label("height of it").fill("")
+        expect(page.locator("#prediction")).to_have_text("–")
+        page.locator("#clear").click()
+        expect(page.locator("#prediction")).to_have_text("80")
+        expect(page.locator("label[for=file]")).not_to_be_visible()
+        expected = """-d '{"row": {"height of it": 180, "it'\\''s width": 30.5}}'"""
+        assert expected in page.locator("#curl").inner_text()
+
+
+def test_numbers_are_typed_and_get_a_label(browser: Browser) -> None:
+    labels = Labels(("left", "right"))
+    with open_page(browser, Values(), (2,), labels, lambda items: np.array(items, np.float32)) as page:
+        for typed in ("0.25, 0.75", "0.25 0.75", "[0.25, 0.75]", "0.25\n0.75\n"):
+            page.locator("#values").fill(typed)
+            expect(page.locator("#prediction")).to_have_text("right")
+            expect(page.locator("#confidence")).to_have_text("75.0\u00a0%")
+            page.locator("#clear").click()
+            expect(page.locator("#prediction")).to_have_text("–")
+        page.locator("#values").fill("1, two")
+        expect(page.locator("#message")).to_have_text("Expected JSON, received something else.")
+        expect(page.locator("#seen")).not_to_be_visible()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,14 +16,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from serving.gateway import pictures
+from forms.item import Item, ItemError, Shape
 from serving.gateway.champion import Champion, Release
 from serving.gateway.decoders import BusyError
 from serving.model import Metrics
-from serving.pictures import PictureError, png
-from tasks.contract import Picture, Task
+from tasks.contract import Task
 
-ReadPicture = Callable[[bytes, tuple[int | None, ...], Picture], np.ndarray]
+ReadFile = Callable[[bytes, Shape, Item], np.ndarray]
 
 FOLDER = Path(__file__).parent
 MOST_BYTES = 10_000_000
@@ -58,13 +56,18 @@ class RequestError(Exception):
         self.status = status
 
 
-def create_app(task: Task, champion: Champion, read_picture: ReadPicture = pictures.item) -> Flask:
+def read_here(data: bytes, shape: Shape, item: Item) -> np.ndarray:
+    """Reads a file as the item's form does, in this process."""
+    return item.file(data, shape)
+
+
+def create_app(task: Task, champion: Champion, read_file: ReadFile = read_here) -> Flask:
     """The gateway's WSGI application.
 
     Args:
         task: Names what is served.
         champion: Gives the version that answers; it is started and stopped by the caller.
-        read_picture: Turns an uploaded file into an item. What strangers can reach needs `Decoders.item`, which bounds
+        read_file: Turns an uploaded file into an item. What strangers can reach needs `Decoders.read`, which bounds
             what a file can cost.
     """
     app = Flask(__name__, static_folder=None)
@@ -73,11 +76,11 @@ def create_app(task: Task, champion: Champion, read_picture: ReadPicture = pictu
     app.url_map.merge_slashes = False  # it would redirect, to whatever host the request names
     app.json.sort_keys = False  # type: ignore[attr-defined]
     registry = CollectorRegistry()
-    metrics = Metrics(registry, task.name, "", list(task.presentation.labels))
+    metrics = Metrics(registry, task.name, "", [])
     _around_every_request(app, task, champion, registry)
     _for_browsers(app)
     _for_operators(app, task, metrics, registry)
-    _for_programs(app, task, metrics, read_picture)
+    _for_programs(app, task, metrics, read_file)
     _when_it_fails(app, metrics)
     return app
 
@@ -131,37 +134,35 @@ def _for_operators(app: Flask, task: Task, metrics: Metrics, registry: Collector
 
     @app.get("/metrics")
     def measured() -> Response:
-        metrics.serves(task.name, g.release.version if g.release else "")
+        release: Release | None = g.release
+        metrics.serves(task.name, release.version if release else "", release.answer.counted if release else [])
         behind.set(g.status.is_behind)
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
 
-def _for_programs(app: Flask, task: Task, metrics: Metrics, read_picture: ReadPicture) -> None:
+def _for_programs(app: Flask, task: Task, metrics: Metrics, read_file: ReadFile) -> None:
     @app.get("/openapi.json")
     def openapi() -> Response:
         description = json.loads((FOLDER / "openapi.json").read_text(encoding="utf-8"))
         schemas = description["components"]["schemas"]
-        if g.release and g.release.presentation.kind == "picture":
-            schemas["Item"] = schemas["PictureItem"]
-            schemas["Prediction"] = schemas["PicturePrediction"]
-        elif g.release:
-            size = math.prod(g.release.shape)
-            schemas["Item"] |= {"minItems": size, "maxItems": size}
+        if g.release:
+            item = g.release.item
+            schemas["Item"] = item.schema(g.release.shape, g.release.dtype)
+            schemas["Prediction"] = g.release.answer.schema()
+            schemas["Prediction"]["properties"] |= item.seen_schema()
+            description["paths"]["/predict"]["post"]["requestBody"] = item.request_schema()
         return jsonify(description)
 
     @app.get("/model")
     def model() -> Response:
         release = _release()
-        picture = release.presentation.picture
         response = jsonify(
             name=task.name,
             version=release.version,
             summary=task.summary,
-            kind=release.presentation.kind,
-            labels=release.presentation.labels,
+            **release.answer.described(),
             shape=release.shape,
-            picture=picture.kind if picture else None,
-            white=picture.white if picture else None,
+            **release.item.described(),
             figures=release.figures,
         )
         # Pages that are open ask every few seconds whether another version answers.
@@ -175,12 +176,9 @@ def _for_programs(app: Flask, task: Task, metrics: Metrics, read_picture: ReadPi
         release = _release()
         _refuse_encoded()
         uploaded = request.mimetype == "multipart/form-data"
-        item = _uploaded(release, read_picture) if uploaded else _numbers(release)
-        outputs = metrics.observed(functools.partial(_predicted, release), [item])
-        if release.presentation.kind == "picture":
-            return jsonify(picture=png(outputs[0]))
-        seen = {"image": item.ravel().tolist()} if uploaded else {}  # what the model saw
-        return jsonify(prediction=int(outputs[0].argmax()), probabilities=outputs.tolist(), **seen)
+        item = _uploaded(release, read_file) if uploaded else _numbers(release)
+        (output,) = metrics.observed(functools.partial(_predicted, release), [item], release.answer.counted)
+        return jsonify(**release.answer.reply(output), **(release.item.seen(item) if uploaded else {}))
 
 
 def _when_it_fails(app: Flask, metrics: Metrics) -> None:
@@ -231,59 +229,53 @@ def _refuse_encoded() -> None:
         raise RequestError(f"Content-Encoding {name!r} is not supported; send the body as it is.", "encoding", 415)
 
 
-def _file() -> FileStorage:
-    """The file in the form's field `image`."""
+def _file(field: str) -> FileStorage:
+    """The file in that field of the form."""
     if not request.mimetype_params.get("boundary"):
         raise RequestError("Expected the form's boundary in its Content-Type.", "type")
     try:
-        file = request.files.get("image")
+        file = request.files.get(field)
     except RequestEntityTooLarge:
         if (request.content_length or 0) > MOST_BYTES:
             raise
         message = f"Expected a form of at most {MOST_FORM_PARTS:,} fields."
         raise RequestError(message, "type") from None
     if file is None and not request.form and not request.files:
-        raise RequestError("Expected a form with a file in the field 'image', received none that can be read.", "type")
+        message = f"Expected a form with a file in the field '{field}', received none that can be read."
+        raise RequestError(message, "type")
     if file is None:
-        raise RequestError("Expected a file in the field 'image' of the form.", "type")
+        raise RequestError(f"Expected a file in the field '{field}' of the form.", "type")
     return file
 
 
-def _uploaded(release: Release, read_picture: ReadPicture) -> np.ndarray:
-    """The picture in the form's field `image` as an item."""
-    file = _file()
-    if release.presentation.picture is None:
-        raise RequestError("This model does not take pictures.", "type", 415)
+def _uploaded(release: Release, read_file: ReadFile) -> np.ndarray:
+    """The uploaded file as an item."""
+    file = _file(release.item.field)
+    if not release.item.sends:
+        raise RequestError("This model does not take files.", "type", 415)
     try:
-        return read_picture(file.read(), release.shape, release.presentation.picture)
-    except PictureError as error:
+        return read_file(file.read(), release.shape, release.item)
+    except ItemError as error:
         raise RequestError(str(error), "image", 422) from error
     except BusyError as error:
         raise RequestError(str(error), "", 503) from error
 
 
 def _numbers(release: Release) -> Any:
-    """The numbers in the JSON object's field `image` as an item: all in one list, or nested in the item's shape.
-
-    Numbers of a picture of any size have to be nested.
-    """
+    """The numbers in the JSON object as an item."""
+    item = release.item
     if request.mimetype != "application/json":
+        files = f", or multipart/form-data with {item.sends}" if item.sends else ""
         received = "" if request.mimetype else ", received no Content-Type"
-        message = f"Expected application/json, or multipart/form-data with a picture{received}."
-        raise RequestError(message, "type", 415)
+        raise RequestError(f"Expected application/json{files}{received}.", "type", 415)
     try:
         body = json.loads(request.get_data())  # in UTF-8, 16 or 32, with a byte order mark or without
     except (ValueError, RecursionError):
         raise RequestError("Expected JSON, received something else.", "encoding") from None
-    if not isinstance(body, dict) or not isinstance(body.get("image"), list):
-        raise RequestError('Expected a JSON object with a list of numbers: {"image": [...]}.', "type")
-    image = body["image"]
-    if any(isinstance(value, list) for value in image) or release.presentation.kind == "picture":
-        return image  # nested: for the model to look at
-    size = math.prod(release.shape)
-    if len(image) != size:
-        raise RequestError(f"Expected {size} numbers, received {len(image)}.", "shape")
-    return np.array(image, dtype=object).reshape(release.shape)
+    try:
+        return item.numbers(body.get(item.field) if isinstance(body, dict) else None, release.shape)
+    except ItemError as error:
+        raise RequestError(str(error), error.kind) from error
 
 
 def sentence(text: str) -> str:

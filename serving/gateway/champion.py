@@ -9,7 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.contract import Presentation, one_line
+from forms.answer import Answer
+from forms.item import Item, Shape
+from tasks.contract import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -27,15 +29,19 @@ class Release:
 
     Attributes:
         version: Of the registered model.
-        shape: Of one item; None for a side that may be any.
-        presentation: How items come from a person, and predictions go to one.
+        item: The form of what it is asked about.
+        shape: Of one item.
+        dtype: Of one item, as numpy names it.
+        answer: The form of what it answers.
         figures: Its measured metrics by name, e.g. "test_accuracy".
         predict: Items to outputs of shape (items, ...), or to a list of pictures.
     """
 
     version: str
-    shape: tuple[Any, ...]
-    presentation: Presentation
+    item: Item
+    shape: Shape
+    dtype: str
+    answer: Answer
     figures: dict[str, float]
     predict: Callable[[list[Any]], Any]
 

@@ -1,13 +1,12 @@
-"""Decodes pictures in processes of their own: whatever a file makes a decoder do, it has an end.
+"""Reads files in processes of their own: whatever a file makes a decoder do, it has an end.
 
-A process has a limit on its memory (where the operating system knows one) and on the time for a picture, after which it
-is killed and replaced. Pictures that take long have a process to themselves, so that the others need not wait for them.
+A process has a limit on its memory (where the operating system knows one) and on the time for a file, after which it is
+killed and replaced. Files that take long have a process to themselves, so that the others need not wait for them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import queue
 import subprocess
@@ -18,14 +17,13 @@ from typing import IO, Any
 
 import numpy as np
 
-from serving.gateway.pictures import item
-from serving.pictures import TOO_MUCH_MEMORY, PictureError, work
+from forms.item import Item, ItemError, Shape, read
+from forms.pictures import TOO_MUCH_MEMORY
 from serving.server import allowed_environment
-from tasks.contract import Picture
 
 SECONDS = 10.0  # for a picture; what is accepted takes about one on an idle machine
 MEMORY_BYTES = 2**30  # of addresses; without a picture it is a quarter of that
-QUICK_WORK = 2 * 10**8  # a JPEG from a camera, or a PNG of 4 megapixels; see serving.pictures.work
+QUICK_WORK = 2 * 10**8  # a JPEG from a camera, or a PNG of 4 megapixels; see forms.pictures.work
 PROCESSES = {"quick": 2, "slow": 1}
 PLACES = {"quick": 100, "slow": 2}  # uploads that may wait or be decoded; each holds a thread of the server
 BUSY = "Too many large pictures at once. Try again in a few seconds."
@@ -43,7 +41,7 @@ class BusyError(Exception):
 
 
 class Decoders:
-    """Turns uploads into items as `serving.gateway.pictures.item` does. Used as a context, at whose end they end."""
+    """Turns uploads into items as the form's `file` does. Used as a context, at whose end they end."""
 
     def __init__(self) -> None:
         self._lanes = {name: _Lane(PROCESSES[name], PLACES[name]) for name in PROCESSES}
@@ -57,15 +55,15 @@ class Decoders:
             for decoder in lane.decoders:
                 decoder.stop()
 
-    def item(self, data: bytes, shape: tuple[int | None, ...], picture: Picture) -> np.ndarray:
-        """As `serving.gateway.pictures.item`.
+    def read(self, data: bytes, shape: Shape, item: Item) -> np.ndarray:
+        """As the form's `file`.
 
         Raises:
-            PictureError: As there, and where decoding takes too long or ends the process.
+            ItemError: As there, and where decoding takes too long or ends the process.
             BusyError: Too many others are being decoded.
         """
-        lane = self._lanes["quick" if work(data) <= QUICK_WORK else "slow"]
-        return lane.item(data, shape, picture)
+        lane = self._lanes["quick" if item.work(data) <= QUICK_WORK else "slow"]
+        return lane.read(data, shape, item)
 
 
 class _Lane:
@@ -78,13 +76,13 @@ class _Lane:
             self._free.put(decoder)
         self._places = threading.Semaphore(places)
 
-    def item(self, data: bytes, shape: tuple[int | None, ...], picture: Picture) -> np.ndarray:
+    def read(self, data: bytes, shape: Shape, item: Item) -> np.ndarray:
         if not self._places.acquire(blocking=False):
             raise BusyError(BUSY)
         try:
             decoder = self._free.get(timeout=SECONDS)
             try:
-                return decoder.item(data, shape, picture)
+                return decoder.read(data, shape, item)
             finally:
                 self._free.put(decoder)
         except queue.Empty:
@@ -117,7 +115,7 @@ class _Decoder:
                 pass
             self._process = None
 
-    def item(self, data: bytes, shape: tuple[int | None, ...], picture: Picture) -> np.ndarray:
+    def read(self, data: bytes, shape: Shape, item: Item) -> np.ndarray:
         if self._process is None or self._process.poll() is not None:
             self.stop()
             self.start()
@@ -132,9 +130,9 @@ class _Decoder:
         timer = threading.Timer(SECONDS, expire)
         timer.start()
         try:
-            return _exchanged(process, data, shape, picture)
+            return _exchanged(process, data, shape, item)
         except (EOFError, OSError):  # the process has ended
-            raise PictureError(TOO_LONG if expired.is_set() else ENDED) from None
+            raise ItemError(TOO_LONG if expired.is_set() else ENDED) from None
         finally:
             timer.cancel()
             timer.join()
@@ -143,21 +141,19 @@ class _Decoder:
                 self.start()
 
 
-def _exchanged(
-    process: subprocess.Popen[bytes], data: bytes, shape: tuple[int | None, ...], picture: Picture
-) -> np.ndarray:
+def _exchanged(process: subprocess.Popen[bytes], data: bytes, shape: Shape, item: Item) -> np.ndarray:
     """What the process makes of a picture.
 
     Raises:
-        PictureError: As `serving.gateway.pictures.item`.
+        ItemError: As the form's `file`.
         EOFError, OSError: The process ended.
     """
     assert process.stdin and process.stdout
-    _send(process.stdin, {"shape": shape, "picture": dataclasses.asdict(picture)}, data)
+    _send(process.stdin, {"shape": shape, "item": item.metadata()}, data)
     words, values = _received(process.stdout)
     if "error" in words:
-        raise PictureError(words["error"])
-    return np.frombuffer(values, np.uint8).reshape(words["shape"])
+        raise ItemError(words["error"])
+    return np.frombuffer(values, words["dtype"]).reshape(words["shape"])
 
 
 def _send(pipe: IO[bytes], words: dict[str, Any], data: bytes) -> None:
@@ -189,13 +185,13 @@ def main() -> None:
         while True:
             words, data = _received(sys.stdin.buffer)
             try:
-                values = item(data, tuple(words["shape"]), Picture(**words["picture"]))
-            except PictureError as error:
+                values = read(words["item"]).file(data, tuple(words["shape"]))
+            except ItemError as error:
                 _send(sys.stdout.buffer, {"error": str(error)}, b"")
             except MemoryError:
                 _send(sys.stdout.buffer, {"error": TOO_MUCH_MEMORY}, b"")
             else:
-                _send(sys.stdout.buffer, {"shape": values.shape}, values.tobytes())
+                _send(sys.stdout.buffer, {"shape": values.shape, "dtype": values.dtype.str}, values.tobytes())
 
 
 if __name__ == "__main__":

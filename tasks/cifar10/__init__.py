@@ -2,11 +2,13 @@
 
 from functools import partial
 
+from forms.answers.labels import Labels
+from forms.items.photograph import Photograph
 from tasks.cifar10.config import CNN, FAST, RESNET
 from tasks.cifar10.data import LABELS, load
 from tasks.cifar10.studies import STUDIES
 from tasks.classification import figures, metrics, scores
-from tasks.contract import Picture, Presentation, Primary, Task, lazily
+from tasks.contract import Primary, Task, lazily
 
 TASK = Task(
     name="cifar10",
@@ -21,7 +23,8 @@ TASK = Task(
     model_figures=lazily("tasks.cifar10.figures:figures"),
     # The best models known get 99.5 % (Dosovitskiy et al. 2021, table 2).
     primary=Primary(name="accuracy", floor=0.65, margin=0.005, attainable=0.995),
-    presentation=Presentation(kind="labels", labels=LABELS, picture=Picture("photograph")),
+    item=Photograph(),
+    answer=Labels(LABELS),
     limits=(
         "It knows ten things, each in the middle of its photograph; whatever else is shown gets the name of one of "
         "them. The photographs were found on the web before 2009, and are no fair sample of such things."

@@ -17,13 +17,11 @@ from tasks.contract.errors import (
     unknown,
 )
 from tasks.contract.studies import Range, Search, Study
-from tasks.contract.task import Figures, Picture, Presentation, Primary, Sketch, Task, get_task, lazily, task_names
+from tasks.contract.task import Figures, Primary, Sketch, Task, get_task, lazily, task_names
 
 __all__ = [
     "Config",
     "Figures",
-    "Picture",
-    "Presentation",
     "Primary",
     "Range",
     "Scores",

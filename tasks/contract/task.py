@@ -7,11 +7,13 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import tasks
+from forms.answer import Answer
+from forms.item import Item
 from tasks.contract.config import Config, converted
 from tasks.contract.data import Scores, Split, SplitName
 from tasks.contract.errors import UserError, unknown
@@ -49,38 +51,6 @@ class Primary:
     def sign(self) -> int:
         """Times a value: what is larger is better."""
         return 1 if self.higher_is_better else -1
-
-
-@dataclass(frozen=True)
-class Picture:
-    """How a picture of any size and colour becomes an item of the model.
-
-    Attributes:
-        kind: "ink": one sign on plain ground; it is cut out, fitted into a box and centred by its mass, as light on
-            dark. "photograph": scaled, and cropped to the middle.
-        white: The largest value of an item, which stands for full ink or for white.
-        box: The part of the item's side that the longer side of the ink takes, above 0, at most 1.
-    """
-
-    kind: Literal["ink", "photograph"]
-    white: int = 255
-    box: float = 1.0
-
-
-@dataclass(frozen=True)
-class Presentation:
-    """How a person shows something to the model, and how a prediction is shown to a person.
-
-    Attributes:
-        kind: "labels": one score per name, they sum to 1. "picture": red, green and blue in 0..255, of the item's
-            height and width, which may be any.
-        labels: Names in the order of the model's outputs, for the kind "labels".
-        picture: How a person's picture becomes an item; None where items are no pictures.
-    """
-
-    kind: Literal["labels", "picture"]
-    labels: tuple[str, ...] = ()
-    picture: Picture | None = None
 
 
 @dataclass(frozen=True)
@@ -122,13 +92,13 @@ class Task:
         load: Reads one split. Test data is read by `evaluate` alone.
         build: Makes the compiled, untrained Keras model of a configuration. It takes `Split.inputs` as they are,
             preprocessing is part of it.
-        scores: (split, outputs) -> one row an example. Outputs are the served model's: for the presentation "labels"
-            (N, labels) float32, for "picture" (N, H, W, 3) uint8.
+        scores: (split, outputs) -> one row an example. Outputs are the served model's, as the answer's form says.
         metrics: Scores -> values by name without the split, "loss" and the primary one among them.
         figures: (split, outputs) -> pictures by file name, for people to look at.
         model_figures: (model, split) -> pictures of the trained Keras model itself, if there are any.
         primary: The metric that decides.
-        presentation: How items come from a person, and predictions go to one.
+        item: What a model is asked about, and how a person's or a program's input becomes one.
+        answer: What a model answers, and how it is told.
         limits: What its models are not made for, in whole sentences for people; it stands on their cards.
         latency_bound_ms: What the 95th percentile of a request with one item may take, over HTTP on the machine that
             promotes. A slower candidate is not promoted. Where that machine is busy, the time that a model that does
@@ -151,7 +121,8 @@ class Task:
     metrics: Callable[[Scores], dict[str, float]]
     figures: Callable[[Split, np.ndarray], Figures]
     primary: Primary
-    presentation: Presentation
+    item: Item
+    answer: Answer
     limits: str = ""
     latency_bound_ms: float = 100.0
     fit: Callable[..., None] = field(default=lazily("tasks.training:fit"))

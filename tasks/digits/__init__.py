@@ -2,8 +2,10 @@
 
 from functools import partial
 
+from forms.answers.labels import Labels
+from forms.items.ink import Ink
 from tasks.classification import figures, metrics, scores
-from tasks.contract import Picture, Presentation, Primary, Task, lazily
+from tasks.contract import Primary, Task, lazily
 from tasks.digits.config import DENSE, LINEAR
 from tasks.digits.data import load
 from tasks.digits.studies import SEARCH, STUDIES
@@ -20,7 +22,8 @@ TASK = Task(
     scores=partial(scores, LABELS),
     figures=partial(figures, LABELS),
     primary=Primary(name="accuracy", floor=0.90, margin=0.02, attainable=0.99),
-    presentation=Presentation(kind="labels", labels=LABELS, picture=Picture("ink", white=16)),
+    item=Ink(white=16),
+    answer=Labels(LABELS, ordered=True),
     limits=(
         "It knows single digits, scanned and reduced to 8×8 pixels for a collection of 1998; letters, several digits "
         "and other scripts get the digit that they resemble most."

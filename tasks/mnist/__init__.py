@@ -2,8 +2,10 @@
 
 from functools import partial
 
+from forms.answers.labels import Labels
+from forms.items.ink import Ink
 from tasks.classification import figures, metrics, scores
-from tasks.contract import Picture, Presentation, Primary, Task, lazily
+from tasks.contract import Primary, Task, lazily
 from tasks.mnist.config import CNN, DENSE
 from tasks.mnist.data import load
 from tasks.mnist.studies import SEARCH, STUDIES
@@ -21,7 +23,8 @@ TASK = Task(
     figures=partial(figures, LABELS),
     # People misread about 0.2 % of such digits (Simard, LeCun & Denker 1993).
     primary=Primary(name="accuracy", floor=0.97, margin=0.003, attainable=0.998),
-    presentation=Presentation(kind="labels", labels=LABELS, picture=Picture("ink", box=20 / 28)),
+    item=Ink(box=20 / 28),
+    answer=Labels(LABELS, ordered=True),
     limits=(
         "It knows single digits, written by people in the United States around 1990; letters, several digits and other "
         "scripts get the digit that they resemble most."

@@ -1,6 +1,8 @@
 """Style: photographs painted in the manner of a painting, by optimisation or in a single pass."""
 
-from tasks.contract import Picture, Presentation, Primary, Task, lazily
+from forms.answers.picture import Picture
+from forms.items.photograph import Photograph
+from tasks.contract import Primary, Task, lazily
 from tasks.style.config import FEED_FORWARD
 
 TASK = Task(
@@ -14,7 +16,8 @@ TASK = Task(
     metrics=lazily("tasks.style.measures:metrics"),
     figures=lazily("tasks.style.measures:figures"),
     primary=Primary(name="loss", floor=1.0, margin=0.01, attainable=0.3, higher_is_better=False, share=False),
-    presentation=Presentation(kind="picture", picture=Picture("photograph")),
+    item=Photograph(any_size=True),
+    answer=Picture(),
     limits=(
         "It knows one painting. What it makes of photographs of another kind than it learnt from was not measured."
     ),

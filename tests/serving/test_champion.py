@@ -8,13 +8,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from forms.answers.labels import Labels
+from forms.items.values import Values
 from serving.gateway import champion as module
 from serving.gateway.champion import Champion, Release, Status
-from tasks.contract import Presentation
 
 
 def release(version: str) -> Release:
-    return Release(version, (2,), Presentation("labels", ("a", "b")), {}, lambda items: np.zeros((len(items), 2)))
+    return Release(version, Values(), (2,), "uint8", Labels(("a", "b")), {}, lambda items: np.zeros((len(items), 2)))
 
 
 class Alias:

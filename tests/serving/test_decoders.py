@@ -15,13 +15,13 @@ import psutil
 import pytest
 from PIL import Image
 
+from forms.item import Item, ItemError, Shape
+from forms.items.ink import Ink
+from forms.items.photograph import Photograph
 from serving.gateway import decoders
 from serving.gateway.decoders import BusyError, Decoders
-from serving.gateway.pictures import item
-from serving.pictures import PictureError
-from tasks.contract import Picture
 from tests.conftest import ROOT
-from tests.serving.test_pictures import PHOTOGRAPH, PNG, file, progressive
+from tests.forms.test_pictures import PHOTOGRAPH, PNG, file, progressive
 
 SHAPE = (32, 32, 3)
 
@@ -37,60 +37,58 @@ def processes() -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize(
-    ("shape", "picture"),
-    [((8, 8), Picture("ink", white=16, box=0.9)), (SHAPE, PHOTOGRAPH), ((None, None, 3), PHOTOGRAPH)],
+    ("shape", "form"),
+    [((8, 8), Ink(white=16, box=0.9)), (SHAPE, PHOTOGRAPH), ((None, None, 3), Photograph(any_size=True))],
     ids=["ink", "photograph", "any size"],
 )
-def test_an_item_is_the_same_as_in_this_process(
-    running: Decoders, shape: tuple[int | None, ...], picture: Picture
-) -> None:
-    values = running.item(PNG, shape, picture)
-    np.testing.assert_array_equal(values, item(PNG, shape, picture))
+def test_an_item_is_the_same_as_in_this_process(running: Decoders, shape: Shape, form: Item) -> None:
+    values = running.read(PNG, shape, form)
+    np.testing.assert_array_equal(values, form.file(PNG, shape))
     assert values.dtype == np.uint8
 
 
 def test_what_cannot_be_used_is_told_and_the_process_stays(running: Decoders) -> None:
-    running.item(PNG, SHAPE, PHOTOGRAPH)
+    running.read(PNG, SHAPE, PHOTOGRAPH)
     before = processes()
-    with pytest.raises(PictureError, match="There is nothing to see in the picture"):
-        running.item(file(Image.new("L", (50, 50), 255)), SHAPE, Picture("ink"))
-    with pytest.raises(PictureError, match="The file is cut off"):
-        running.item(PNG[:100], SHAPE, PHOTOGRAPH)
-    running.item(PNG, SHAPE, PHOTOGRAPH)
+    with pytest.raises(ItemError, match="There is nothing to see in the picture"):
+        running.read(file(Image.new("L", (50, 50), 255)), SHAPE[:2], Ink())
+    with pytest.raises(ItemError, match="The file is cut off"):
+        running.read(PNG[:100], SHAPE, PHOTOGRAPH)
+    running.read(PNG, SHAPE, PHOTOGRAPH)
     assert processes() == before
 
 
 def test_a_picture_that_takes_too_long_ends_its_process_and_no_other(
     running: Decoders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running.item(PNG, SHAPE, PHOTOGRAPH)
+    running.read(PNG, SHAPE, PHOTOGRAPH)
     before = processes()
     before[0].suspend()  # stands for whatever a file may make a decoder do
     monkeypatch.setattr(decoders, "SECONDS", 0.2)
-    with pytest.raises(PictureError, match="Decoding the picture takes more than"):
-        running.item(PNG, SHAPE, PHOTOGRAPH)
+    with pytest.raises(ItemError, match="Decoding the picture takes more than"):
+        running.read(PNG, SHAPE, PHOTOGRAPH)
     assert not before[0].is_running()
     monkeypatch.undo()
-    assert running.item(PNG, SHAPE, PHOTOGRAPH).shape == SHAPE
+    assert running.read(PNG, SHAPE, PHOTOGRAPH).shape == SHAPE
 
 
 def test_a_process_that_was_killed_is_replaced(running: Decoders) -> None:
-    running.item(PNG, SHAPE, PHOTOGRAPH)
+    running.read(PNG, SHAPE, PHOTOGRAPH)
     for process in processes():
         process.kill()
         process.wait()
-    assert running.item(PNG, SHAPE, PHOTOGRAPH).shape == SHAPE
+    assert running.read(PNG, SHAPE, PHOTOGRAPH).shape == SHAPE
 
 
 def test_pictures_that_take_long_keep_no_other_waiting(running: Decoders, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoders, "QUICK_WORK", 32 * 32 * 50)
-    running.item(PNG, SHAPE, PHOTOGRAPH)
+    running.read(PNG, SHAPE, PHOTOGRAPH)
     long = progressive(1_000, 100)
     told: list[str] = []
 
     def upload() -> None:
         try:
-            running.item(long, SHAPE, PHOTOGRAPH)
+            running.read(long, SHAPE, PHOTOGRAPH)
             told.append("answered")
         except BusyError as error:
             told.append(str(error))
@@ -100,7 +98,7 @@ def test_pictures_that_take_long_keep_no_other_waiting(running: Decoders, monkey
         thread.start()
     while told.count(decoders.BUSY) < 4:
         time.sleep(0.001)
-    assert running.item(PNG, SHAPE, PHOTOGRAPH).shape == SHAPE
+    assert running.read(PNG, SHAPE, PHOTOGRAPH).shape == SHAPE
     assert "answered" not in told
     for thread in threads:
         thread.join()
@@ -111,11 +109,12 @@ def test_pictures_that_take_long_keep_no_other_waiting(running: Decoders, monkey
 def test_a_picture_that_needs_too_much_memory_is_told() -> None:
     code = (
         "from serving.gateway import decoders\n"
-        "decoders.item = lambda *_: bytearray(2 * decoders.MEMORY_BYTES)\n"
+        "from forms.items.photograph import Photograph\n"
+        "Photograph.file = lambda *_: bytearray(2 * decoders.MEMORY_BYTES)\n"
         "decoders.main()"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    with process, pytest.raises(PictureError, match="takes too much memory"):
+    with process, pytest.raises(ItemError, match="takes too much memory"):
         try:
             decoders._exchanged(process, PNG, SHAPE, PHOTOGRAPH)
         finally:
@@ -126,7 +125,7 @@ def test_a_decoder_gets_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "kept")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ada:kept@localhost")
     with Decoders() as running:
-        assert running.item(PNG, SHAPE, PHOTOGRAPH).shape == SHAPE
+        assert running.read(PNG, SHAPE, PHOTOGRAPH).shape == SHAPE
         decoder = running._lanes["quick"].decoders[-1]._process
         assert decoder
         environment = psutil.Process(decoder.pid).environ()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,14 @@ from PIL import Image, ImageDraw
 from prometheus_client.parser import text_string_to_metric_families
 from werkzeug.test import TestResponse
 
+from forms.answers.number import Number
+from forms.answers.picture import Picture
+from forms.items.photograph import Photograph
+from forms.items.row import Row
 from serving.gateway.app import MOST_BYTES, create_app
 from serving.gateway.champion import Champion, Release
 from serving.gateway.decoders import BUSY, BusyError
-from tasks.contract import Picture, Presentation, get_task
+from tasks.contract import get_task
 
 TASK = get_task("digits")
 IMAGE = [0.0] * 20 + [16.0] * 24 + [0.0] * 20
@@ -41,11 +45,15 @@ def served(saved: Path) -> PyFuncModel:
     return mlflow.pyfunc.load_model(str(saved))
 
 
+def release(version: str, predict: Callable[[list[Any]], Any]) -> Release:
+    return Release(version, TASK.item, (8, 8), "uint8", TASK.answer, {"test_accuracy": 0.5}, predict)
+
+
 @pytest.fixture
 def champion(served: PyFuncModel, alias: Alias) -> Champion:
     return Champion(
         lambda: alias.version,
-        lambda version: Release(version, (8, 8), TASK.presentation, {"test_accuracy": 0.5}, served.predict),
+        lambda version: release(version, served.predict),
     )
 
 
@@ -250,7 +258,7 @@ def test_a_version_that_cannot_be_loaded_is_told_without_its_secrets(served: PyF
     def load(version: str) -> Release:
         if version != "1":
             raise OSError("s3://bucket.example/home/user")
-        return Release(version, (8, 8), TASK.presentation, {}, served.predict)
+        return release(version, served.predict)
 
     alias.version = "7"
     champion = Champion(lambda: alias.version, load)
@@ -299,7 +307,7 @@ def test_a_fault_of_ours_is_no_stack_trace(error: BaseException) -> None:
     def broken(items: list[Any]) -> np.ndarray:
         raise error
 
-    faulty = Champion(lambda: "1", lambda version: Release(version, (8, 8), TASK.presentation, {}, broken))
+    faulty = Champion(lambda: "1", lambda version: release(version, broken))
     faulty.refresh()
     client = create_app(TASK, faulty).test_client()
     reply = client.post("/predict", json={"image": IMAGE})
@@ -363,16 +371,16 @@ def test_a_wrong_method_is_told_the_right_one(client: FlaskClient) -> None:
 @pytest.fixture
 def painter(alias: Alias) -> FlaskClient:
     """The gateway of a model that makes negatives of pictures of any size."""
-    presentation = Presentation("picture", picture=Picture("photograph"))
 
     def predict(items: list[Any]) -> list[np.ndarray]:
         return [255 - np.asarray(item, np.uint8) for item in items]
 
+    item, shape = Photograph(any_size=True), (None, None, 3)
     champion = Champion(
-        lambda: alias.version, lambda version: Release(version, (None, None, 3), presentation, {}, predict)
+        lambda: alias.version, lambda version: Release(version, item, shape, "uint8", Picture(), {}, predict)
     )
     champion.refresh()
-    return create_app(dataclasses.replace(TASK, presentation=presentation), champion).test_client()
+    return create_app(TASK, champion).test_client()
 
 
 def made(reply: TestResponse) -> np.ndarray:
@@ -416,3 +424,55 @@ def test_metrics_of_a_painter_have_no_classes(painter: FlaskClient) -> None:
     found = totals(painter)
     assert found["model_requests_total", ()] == 1
     assert not [name for name, _ in found if "predictions" in name]
+
+
+@pytest.fixture
+def scales(alias: Alias) -> FlaskClient:
+    """The gateway of a model that weighs a row of a table."""
+    row = Row(("height", "width"), (180.0, 30.5))
+    release = Release("1", row, (2,), "float32", Number("kg"), {}, lambda items: np.array(items, float)[:, :1] - 100)
+    champion = Champion(lambda: alias.version, lambda version: release)
+    champion.refresh()
+    return create_app(TASK, champion).test_client()
+
+
+def test_a_row_gets_a_number(scales: FlaskClient) -> None:
+    for row in ({"width": 30.5, "height": 180}, [180, 30.5]):
+        reply = scales.post("/predict", json={"row": row})
+        assert (reply.status_code, reply.json) == (200, {"value": 80.0, "unit": "kg"})
+    assert not [name for name, _ in totals(scales) if "predictions" in name]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ({"row": {"height": 1}}, 400, "There is no value for 'width'."),
+        (
+            {"row": {"height": 1, "width": 2, "depth": 3}},
+            400,
+            "There is no column 'depth'. Expected 'height', 'width'.",
+        ),
+        ({"row": [1]}, 400, "Expected 2 numbers, received 1."),
+        ({"image": [1, 2]}, 400, 'Expected a JSON object with the values of a row: {"row": {"height": 180, ...}}.'),
+    ],
+)
+def test_a_bad_row_gets_one_line(scales: FlaskClient, body: Any, status: int, message: str) -> None:
+    reply = scales.post("/predict", json=body)
+    assert (reply.status_code, reply.json) == (status, {"error": message})
+
+
+def test_no_file_is_taken_where_an_item_is_none(scales: FlaskClient) -> None:
+    reply = upload(scales, drawing(), "row")
+    assert (reply.status_code, reply.json) == (415, {"error": "This model does not take files."})
+    reply = post(scales, b"x", "text/plain")
+    assert (reply.status_code, reply.json) == (415, {"error": "Expected application/json."})
+
+
+def test_a_row_is_described_with_its_columns(scales: FlaskClient) -> None:
+    model = scales.get("/model").json or {}
+    assert (model["item"], model["columns"], model["example"]) == ("row", ["height", "width"], [180.0, 30.5])
+    assert (model["kind"], model["unit"], model["labels"], model["picture"]) == ("number", "kg", [], None)
+    description = scales.get("/openapi.json").json or {}
+    assert description["components"]["schemas"]["Prediction"]["required"] == ["value", "unit"]
+    assert description["components"]["schemas"]["Item"]["oneOf"][0]["required"] == ["height", "width"]
+    assert list(description["paths"]["/predict"]["post"]["requestBody"]["content"]) == ["application/json"]

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from serving.package import GOLDEN_PICTURES, GOLDEN_REQUESTS, GOLDEN_SIDE, Package, package, weights_digest
+from forms.answers.picture import Picture
+from forms.items.photograph import CORNER, Photograph
+from serving.package import Package, package, weights_digest
 from serving.rehearsal import numbers, rehearse
-from tasks.contract import Picture, Presentation, Split, get_task
+from tasks.contract import Split, get_task
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def negative(photographs: Split, tmp_path_factory: pytest.TempPathFactory) -> Pa
     """A model that makes negatives of pictures of any size."""
     inputs = keras.Input((None, None, 3), dtype="uint8")
     model = keras.Model(inputs, keras.layers.Rescaling(-1.0, offset=255.0)(inputs))
-    task = dataclasses.replace(get_task("digits"), presentation=Presentation("picture", picture=Picture("photograph")))
+    task = dataclasses.replace(get_task("digits"), item=Photograph(any_size=True), answer=Picture())
     return package(task, model, photographs, tmp_path_factory.mktemp("negative"))
 
 
@@ -50,7 +52,7 @@ def test_golden_answers_are_those_of_the_keras_model(model: keras.Model, validat
     numbers, strings, pictures = golden["requests"]
     inputs = np.array(numbers["body"]["inputs"], np.uint8)
     decoded = [np.frombuffer(base64.b64decode(text), np.uint8).reshape(8, 8) for text in strings["body"]["inputs"]]
-    assert len(inputs) == GOLDEN_REQUESTS
+    assert len(inputs) == 8
     np.testing.assert_array_equal(np.stack(decoded), inputs)
     np.testing.assert_allclose(numbers["predictions"], model.predict(inputs, verbose=0), atol=1e-6)
     assert strings["predictions"] == pictures["predictions"] == numbers["predictions"]
@@ -92,7 +94,7 @@ def test_of_pictures_a_corner_and_a_file_are_golden(negative: Package, photograp
     golden = json.loads(Path(negative.artifacts["golden"]).read_text())
     corners, files = golden["requests"]
     pixels = np.array(corners["body"]["inputs"])
-    assert pixels.shape == (GOLDEN_PICTURES, GOLDEN_SIDE, GOLDEN_SIDE, 3)
+    assert pixels.shape == (2, CORNER, CORNER, 3)
     np.testing.assert_array_equal(corners["predictions"], 255 - pixels)
     np.testing.assert_array_equal(numbers(files["body"]["inputs"]), photographs.inputs[[0, -1]])
     np.testing.assert_array_equal(numbers(files["predictions"]), 255 - numbers(files["body"]["inputs"]))

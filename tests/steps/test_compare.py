@@ -28,6 +28,7 @@ from steps import compare as comparing
 from steps.compare import Options, compare
 from steps.fingerprint import Fingerprint, _code_digests, changes_since, equal_run, fingerprint, log_fingerprint
 from steps.train import train
+from steps.used_code import _imported
 from steps.workers import Done, Job
 from tasks.contract import Study, Task, UserError, get_task
 from tests.conftest import ROOT, Step
@@ -220,7 +221,7 @@ def test_seconds_are_only_taken_over_where_nothing_ran_beside(store: MlflowClien
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the project."""
-    for room in ("steps", "serving", "tasks"):
+    for room in ("steps", "serving", "forms", "tasks"):
         shutil.copytree(ROOT / room, tmp_path / "tree" / room, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "README.md", tmp_path / "tree")
     return tmp_path / "tree"
@@ -242,7 +243,14 @@ def append(file: Path) -> None:
         ("tasks/training.py", "code tasks/training.py"),
         ("steps/train.py", "code steps/train.py"),
         ("serving/model.py", "code serving/model.py"),
-        ("serving/pictures.py", "code serving/pictures.py"),
+        ("tasks/contract/task.py", "code tasks/contract/task.py"),
+        ("tasks/contract/errors.py", None),
+        ("tasks/cifar10/layers.py", None),
+        ("tasks/sources.py", "code tasks/sources.py"),
+        ("forms/items/ink.py", "code forms/items/ink.py"),
+        ("forms/pictures.py", "code forms/pictures.py"),
+        ("forms/items/photograph.py", None),
+        ("forms/answers/number.py", None),
     ],
 )
 def test_only_code_that_takes_part_counts(tree: Path, file: str, change: str | None) -> None:
@@ -250,6 +258,7 @@ def test_only_code_that_takes_part_counts(tree: Path, file: str, change: str | N
     append(tree / file)
     assert fingerprint(DIGITS, SHORT, DATA, tree).digest == before.digest  # this process goes on with what it has read
     _code_digests.cache_clear()
+    _imported.cache_clear()
     after = fingerprint(DIGITS, SHORT, DATA, tree)
     assert (after.digest == before.digest) is (change is None)
     assert after.changes(before) == ([change] if change else [])

@@ -23,13 +23,19 @@ import yaml
 from mlflow import MlflowClient
 from PIL import Image
 
+from forms.answers.labels import Labels
+from forms.answers.picture import Picture
+from forms.item import Item
+from forms.items.ink import Ink
+from forms.items.photograph import Photograph
+from forms.items.values import Values
 from registry.candidates import models_of
 from registry.ledger import ALIAS
 from serving.gateway import server
 from steps import cli, serve
 from steps.promote import promote
 from steps.rollback import rollback
-from tasks.contract import Picture, Presentation, UserError, get_task
+from tasks.contract import UserError, get_task
 from tests.conftest import Gateway
 
 TASK = get_task("digits")
@@ -218,26 +224,55 @@ def test_a_version_of_something_else_is_told(champion_store: MlflowClient) -> No
         serve.release(champion_store, TASK, "1", loader)
 
 
+ITEM = {"item": {"form": "values"}, "item_shape": [8, 8], "item_type": "uint8"}
+ANSWER = {"answer": {"form": "labels", "labels": ["0", "1"]}}
+
+
 def test_a_version_of_later_code_is_served_by_what_is_known_of_it() -> None:
-    ink = {"kind": "ink", "white": 16, "box": 0.8, "rotation": 90}
-    later = {"presentation": {"kind": "labels", "labels": ["0", "1"], "unit": "kg", "picture": ink}}
-    known = Presentation("labels", ["0", "1"], Picture("ink", 16, 0.8))  # type: ignore[arg-type]  # from YAML: a list
-    assert serve.presentation_of("models:/digits/1", later) == known
+    ink = {"form": "ink", "white": 16, "box": 0.8, "rotation": 90}
+    later = ITEM | ANSWER | {"version": 99, "item": ink, "answer": ANSWER["answer"] | {"unit": "kg"}}
+    assert serve.forms_of("models:/digits/1", later) == (Ink(16, 0.8), Labels(("0", "1")), (8, 8), "uint8")
 
 
 @pytest.mark.parametrize(
-    ("presentation", "message"),
+    ("picture", "shape", "item", "ordered"),
     [
-        ({"kind": "sound"}, "presented as 'sound', which this gateway does not know"),
-        ({"labels": ["0"]}, "does not say how it is presented"),
-        ({"kind": "labels", "picture": {"white": 16}}, "does not say how it is presented"),
-        ("labels", "does not say how it is presented"),
-        (None, "does not say how it is presented"),
+        (None, [4], Values(), True),
+        ({"kind": "ink", "white": 16, "box": 0.5}, [8, 8], Ink(16, 0.5), True),
+        ({"kind": "photograph", "white": 255, "box": 1.0}, [32, 32, 3], Photograph(), False),
+    ],
+    ids=["values", "ink", "photograph"],
+)
+def test_a_version_of_earlier_code_is_served_as_it_was(
+    picture: Any, shape: list[int], item: Item, ordered: bool
+) -> None:
+    presentation = {"kind": "labels", "labels": ["a", "b"], "picture": picture}
+    earlier = {"task": "t", "presentation": presentation, "item_shape": shape, "item_type": "uint8"}
+    assert serve.forms_of("models:/t/1", earlier) == (item, Labels(("a", "b"), ordered), tuple(shape), "uint8")
+
+
+def test_an_earlier_version_that_makes_pictures_is_served_as_it_was() -> None:
+    presentation = {"kind": "picture", "labels": [], "picture": {"kind": "photograph", "white": 255, "box": 1.0}}
+    earlier = {"presentation": presentation, "item_shape": [None, None, 3], "item_type": "uint8"}
+    expected = (Photograph(any_size=True), Picture(), (None, None, 3), "uint8")
+    assert serve.forms_of("models:/style/1", earlier) == expected
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"answer": {"form": "sound"}}, "the form 'sound' is not one of labels, .*; use a newer one"),
+        ({"answer": {"form": "labels"}}, "the form 'labels' lacks a value"),
+        ({"answer": "labels"}, "does not say what it takes and answers"),
+        ({"item": None}, "does not say what it takes and answers"),
+        ({"item": {"form": "os"}}, "the form 'os' is not one of ink, "),
+        ({"presentation": {"labels": ["0"]}}, "does not say what it takes and answers"),
+        ({"presentation": None}, "does not say what it takes and answers"),
     ],
 )
-def test_a_version_that_cannot_be_presented_is_told(presentation: object, message: str) -> None:
+def test_a_version_that_cannot_be_shown_is_told(metadata: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        serve.presentation_of("models:/digits/1", {"presentation": presentation})
+        serve.forms_of("models:/digits/1", ITEM | ANSWER | metadata)
 
 
 def register(store: MlflowClient, folder: Path, code: str) -> None:

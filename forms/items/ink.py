@@ -1,15 +1,16 @@
-"""Any picture as an item of the model."""
+"""A sign on plain ground, drawn or photographed: cut out, fitted into a box, and centred by its mass."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from scipy import ndimage
 
-from serving.pictures import PictureError, opened
-from tasks.contract import Picture
+from forms.item import Shape
+from forms.pictures import PictureError, PictureItem, opened
 
-LONGEST_SIDE = 640  # pixels, of a picture that a model of any size gets; it takes a second or two
 WORKING_SIDE = 140  # pixels; finer than any model here sees, coarse enough for milliseconds
 GROUND_SIDE = 41  # of the working side; wider than a stroke, so that closing it leaves the ground
 EDGE = 3  # pixels of the working side; what the ground is judged by
@@ -19,24 +20,31 @@ FAINTEST = 0.25  # of the darkest ink; below it is the paper's texture
 SMALLEST_PART = 0.05  # of the largest part's area; smaller ones are specks
 
 
-def item(data: bytes, shape: tuple[int | None, ...], picture: Picture) -> np.ndarray:
-    """A PNG or JPEG file as an item of that shape: uint8 of (height, width), or (height, width, 3), in 0..white. Where
-    the shape leaves height and width open, the picture keeps its own, up to LONGEST_SIDE.
+@dataclass(frozen=True)
+class Ink(PictureItem):
+    """Items of shape (height, width) uint8, light on dark.
 
-    Raises:
-        PictureError: It is no such file, too large, or there is no ink to be seen in it.
+    Attributes:
+        white: The largest value of an item, which stands for full ink.
+        box: The part of the item's side that the longer side of the ink takes, above 0, at most 1.
     """
-    height, width = shape[:2]
-    image = opened(data, 4 * WORKING_SIDE if height else LONGEST_SIDE)
-    if height is None or width is None:
-        image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
-        return np.asarray(image)
-    if picture.kind == "photograph":
-        fitted = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
-        values = np.asarray(fitted.convert("L" if len(shape) == 2 else "RGB"), float)
-    else:
-        values = _centred(_ink(image), height, width, picture.box)
-    return np.rint(values * picture.white / 255).astype(np.uint8)
+
+    white: int = 255
+    box: float = 1.0
+
+    def file(self, data: bytes, shape: Shape) -> np.ndarray:
+        """A PNG or JPEG file as an item, in 0..white.
+
+        Raises:
+            PictureError: It is no such file, too large, or there is no ink to be seen in it.
+        """
+        height, width = shape
+        assert height and width
+        ink = _centred(_ink(opened(data, 4 * WORKING_SIDE)), height, width, self.box)
+        return np.rint(ink * self.white / 255).astype(np.uint8)
+
+
+FORM = Ink
 
 
 def _ink(image: Image.Image) -> np.ndarray:

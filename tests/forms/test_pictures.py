@@ -11,15 +11,16 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 from sklearn.datasets import load_sample_image
 
-from serving import model, picture_file, pictures
-from serving.gateway.pictures import item
-from serving.picture_file import END, MOST_PIECES, SCAN
-from serving.picture_file import PNG as PNG_SIGNATURE
-from serving.pictures import CUT_OFF, DAMAGED, TOO_MUCH_WORK, UNKNOWN, PictureError
-from tasks.contract import Picture
+from forms import picture_file, pictures
+from forms.items.ink import Ink
+from forms.items.photograph import Photograph
+from forms.picture_file import END, MOST_PIECES, SCAN
+from forms.picture_file import PNG as PNG_SIGNATURE
+from forms.pictures import CUT_OFF, DAMAGED, TOO_MUCH_WORK, UNKNOWN, PictureError, PictureItem
+from serving import model
 
-INK = Picture("ink", box=20 / 28)
-PHOTOGRAPH = Picture("photograph")
+INK = Ink(box=20 / 28)
+PHOTOGRAPH = Photograph()
 SHAPE = (28, 28)
 LINES = (CUT_OFF, DAMAGED, TOO_MUCH_WORK, UNKNOWN)
 
@@ -52,11 +53,11 @@ def check_one(values: np.ndarray) -> None:
 
 
 def test_a_drawing_is_cut_out_fitted_and_centred() -> None:
-    check_one(item(file(one()), SHAPE, INK))
+    check_one(INK.file(file(one()), SHAPE))
 
 
 def test_light_ink_on_dark_ground_is_the_same() -> None:
-    check_one(item(file(one(ink="white", ground="black")), SHAPE, INK))
+    check_one(INK.file(file(one(ink="white", ground="black")), SHAPE))
 
 
 @pytest.mark.parametrize(
@@ -72,55 +73,55 @@ def test_light_ink_on_dark_ground_is_the_same() -> None:
     ],
 )
 def test_the_sign_may_be_lighter_or_darker_than_a_ground_of_any_colour(ink: Any, ground: Any) -> None:
-    check_one(item(file(one(ink=ink, ground=ground)), SHAPE, INK))
+    check_one(INK.file(file(one(ink=ink, ground=ground)), SHAPE))
 
 
 @pytest.mark.parametrize(("ink", "ground"), [("black", "white"), ("white", "orange")])
 def test_what_a_sign_encloses_is_ground(ink: str, ground: str) -> None:
     image = Image.new("RGB", (300, 400), ground)
     ImageDraw.Draw(image).ellipse((60, 60, 240, 340), outline=ink, width=30)
-    values = item(file(image), SHAPE, INK)
+    values = INK.file(file(image), SHAPE)
     assert values[14, 14] == 0
     assert values[4, 14] > 200
 
 
 @pytest.mark.parametrize("ink", ["navy", "darkred", "green"])
 def test_colours_do_not_matter(ink: str) -> None:
-    check_one(item(file(one(ink=ink, ground="ivory"), "JPEG", quality=90), SHAPE, INK))
+    check_one(INK.file(file(one(ink=ink, ground="ivory"), "JPEG", quality=90), SHAPE))
 
 
 def test_uneven_light_and_noise_are_no_ink() -> None:
     generator = np.random.default_rng(1)
     light = np.linspace(0.55, 1, 300)[None, :, None]
     photo = np.asarray(one(), float) * light + generator.normal(0, 4, (400, 300, 3))
-    check_one(item(file(Image.fromarray(photo.clip(0, 255).astype(np.uint8)), "JPEG"), SHAPE, INK))
+    check_one(INK.file(file(Image.fromarray(photo.clip(0, 255).astype(np.uint8)), "JPEG"), SHAPE))
 
 
 def test_specks_are_left_out() -> None:
     image = one()
     ImageDraw.Draw(image).rectangle((20, 20, 26, 26), fill="black")
-    check_one(item(file(image), SHAPE, INK))
+    check_one(INK.file(file(image), SHAPE))
 
 
 def test_transparent_ground_is_paper() -> None:
-    check_one(item(file(one(ground=(0, 0, 0, 0), ink=(0, 0, 0, 255), mode="RGBA")), SHAPE, INK))
+    check_one(INK.file(file(one(ground=(0, 0, 0, 0), ink=(0, 0, 0, 255), mode="RGBA")), SHAPE))
 
 
 def test_sixteen_bits_and_cmyk() -> None:
     grey = np.asarray(one().convert("L")).astype(np.uint16) * 257
-    check_one(item(file(Image.fromarray(grey)), SHAPE, INK))
-    check_one(item(file(one().convert("CMYK"), "JPEG"), SHAPE, INK))
+    check_one(INK.file(file(Image.fromarray(grey)), SHAPE))
+    check_one(INK.file(file(one().convert("CMYK"), "JPEG"), SHAPE))
 
 
 def test_a_photograph_lying_on_its_side_is_turned_up() -> None:
     turned = one().transpose(Image.Transpose.ROTATE_90)
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: to be turned by 90 degrees clockwise
-    check_one(item(file(turned, "JPEG", exif=exif), SHAPE, INK))
+    check_one(INK.file(file(turned, "JPEG", exif=exif), SHAPE))
 
 
 def test_the_largest_value_and_the_box_are_the_task_s() -> None:
-    values = item(file(one()), (8, 8), Picture("ink", white=16))
+    values = Ink(white=16).file(file(one()), (8, 8))
     assert values.max() == 16
     assert (values.max(axis=1) > 8).all()
 
@@ -139,7 +140,7 @@ def flower() -> Image.Image:
 
 def seen(data: bytes, shape: tuple[int, ...] = (32, 32, 3)) -> np.ndarray:
     """What a model of photographs gets."""
-    values = item(data, shape, PHOTOGRAPH)
+    values = PHOTOGRAPH.file(data, shape)
     assert values.shape == shape
     assert values.dtype == np.uint8
     return values
@@ -190,51 +191,51 @@ def test_a_photograph_that_ends_early_is_refused(flower: Image.Image, kind: str,
 
 def test_a_blank_page_has_nothing_to_see() -> None:
     with pytest.raises(PictureError, match="There is nothing to see"):
-        item(file(Image.new("L", (100, 100), 255)), SHAPE, INK)
+        INK.file(file(Image.new("L", (100, 100), 255)), SHAPE)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3000), (3000, 1)])
 def test_tiny_and_thin_pictures_are_refused_or_used(size: tuple[int, int]) -> None:
     with pytest.raises(PictureError, match="There is nothing to see"):
-        item(file(Image.new("L", size, 0)), SHAPE, INK)
+        INK.file(file(Image.new("L", size, 0)), SHAPE)
     speckled = Image.fromarray(np.random.default_rng(1).integers(0, 256, size[::-1], np.uint8))
     try:
-        assert item(file(speckled), SHAPE, INK).shape == SHAPE
+        assert INK.file(file(speckled), SHAPE).shape == SHAPE
     except PictureError as error:
         assert "There is nothing to see" in str(error)
 
 
 def test_an_empty_file_is_told() -> None:
     with pytest.raises(PictureError, match="The file is empty"):
-        item(b"", SHAPE, INK)
+        INK.file(b"", SHAPE)
 
 
 @pytest.mark.parametrize("data", [b"no picture", b"\xff", b"\x89PNG", file(one(), "GIF"), file(one(), "WEBP")])
 def test_what_is_no_picture_is_refused(data: bytes) -> None:
     with pytest.raises(PictureError, match="This is not a PNG or JPEG picture that can be read"):
-        item(data, SHAPE, INK)
+        INK.file(data, SHAPE)
 
 
-@pytest.mark.parametrize("picture", [INK, PHOTOGRAPH], ids=lambda picture: picture.kind)
+@pytest.mark.parametrize("picture", [INK, PHOTOGRAPH], ids=lambda picture: picture.name)
 @pytest.mark.parametrize("side", [8_000, 20_000])
-def test_a_huge_picture_is_refused_before_it_is_decoded(side: int, picture: Picture) -> None:
+def test_a_huge_picture_is_refused_before_it_is_decoded(side: int, picture: PictureItem) -> None:
     header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     chunk = b"IHDR" + header
     png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
     idat = b"IDAT" + zlib.compress(bytes(10))
     png += struct.pack(">I", len(idat) - 4) + idat + struct.pack(">I", zlib.crc32(idat))
     with pytest.raises(PictureError, match="The picture has too many pixels"):
-        item(png, SHAPE, picture)
+        picture.file(png, SHAPE)
 
 
 def test_a_jpeg_may_have_more_pixels_than_a_png(monkeypatch: pytest.MonkeyPatch) -> None:
     """It need not be decoded at full size."""
     monkeypatch.setattr(pictures, "MOST_PIXELS", {"JPEG": 5_000_000, "PNG": 2_000_000})
     small, large = Image.new("RGB", (2_000, 2_000)), Image.new("RGB", (2_500, 2_500))
-    assert item(file(small, "JPEG"), SHAPE, PHOTOGRAPH).shape == SHAPE
+    assert PHOTOGRAPH.file(file(small, "JPEG"), SHAPE).shape == SHAPE
     for data in (file(small, "PNG"), file(large, "JPEG")):
         with pytest.raises(PictureError, match="Allowed are 5 million of a JPEG, 2 million of a PNG"):
-            item(data, SHAPE, PHOTOGRAPH)
+            PHOTOGRAPH.file(data, SHAPE)
 
 
 def test_a_broken_note_in_a_picture_does_not_matter(capfd: pytest.CaptureFixture[str]) -> None:

@@ -6,11 +6,14 @@ import base64
 import contextlib
 import io
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
 
-from serving.picture_file import END, JPEG, MOST_PIECES, PNG, SCAN, bare, ended, upright
+from forms.item import Item, ItemError, Way
+from forms.picture_file import END, JPEG, MOST_PIECES, PNG, SCAN, bare, ended, upright
 
 # More than cameras and scanners make; known before anything is decoded. A JPEG need not be decoded at full size.
 MOST_PIXELS = {"JPEG": 50_000_000, "PNG": 20_000_000}
@@ -31,8 +34,38 @@ TOO_MUCH_MEMORY = "Decoding the picture takes too much memory. Save it with fewe
 FILLER = bytes(range(0xA5, 0xFF))
 
 
-class PictureError(Exception):
+class PictureError(ItemError):
     """The picture cannot be used; the message is for the person who sent it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "image")
+
+
+@dataclass(frozen=True)
+class PictureItem(Item):
+    """An item that a person has as a PNG or JPEG file."""
+
+    field: ClassVar[str] = "image"
+    sends: ClassVar[str] = "a picture"
+    files: ClassVar[str] = "A PNG or JPEG file of any size and colour."
+
+    def work(self, data: bytes) -> int:
+        return work(data)
+
+    def ways(self, inputs: np.ndarray) -> Iterator[Way]:
+        yield from super().ways(inputs)
+        yield Way(inputs, [png(one) for one in inputs])
+
+    def seen(self, item: np.ndarray) -> dict[str, Any]:
+        return {"image": item.ravel().tolist()}
+
+    def seen_schema(self) -> dict[str, Any]:
+        value = {"type": "integer", "minimum": 0, "maximum": 255}
+        words = "Of an uploaded picture: what the model saw."
+        return {"image": {"type": "array", "items": value, "description": words}}
+
+    def described(self) -> dict[str, Any]:
+        return super().described() | {"picture": self.name, "white": vars(self)["white"]}
 
 
 def png(pixels: np.ndarray) -> str:

@@ -1,0 +1,61 @@
+"""A picture of the item's height and width."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from forms.answer import Answer, deciles
+from forms.pictures import png
+
+
+@dataclass(frozen=True)
+class Picture(Answer):
+    """Outputs of shape (N, height, width, 3), red, green and blue in 0..255; served they are uint8."""
+
+    golden_examples = 2  # a picture has many values
+
+    def tolerance(self, served: np.ndarray) -> float:
+        """Of whole numbers, one may be rounded up here and down there."""
+        return 1.0
+
+    def served(self, outputs: np.ndarray) -> np.ndarray:
+        return np.rint(outputs).clip(0, 255).astype(np.uint8)
+
+    def sent(self, served: np.ndarray, as_files: bool) -> list[Any]:
+        return [png(one) for one in served] if as_files else super().sent(served, as_files)
+
+    def reply(self, served: np.ndarray) -> dict[str, Any]:
+        return {"picture": png(served)}
+
+    def schema(self) -> dict[str, Any]:
+        picture = {
+            "type": "string",
+            "contentEncoding": "base64",
+            "contentMediaType": "image/png",
+            "description": "The picture that was made, a PNG file.",
+        }
+        return {"type": "object", "required": ["picture"], "properties": {"picture": picture}}
+
+    def profile(self, served: np.ndarray) -> dict[str, Any]:
+        return {"output_mean_deciles": deciles(served.reshape(len(served), -1).mean(axis=1), 4)}
+
+    def likely(self, inputs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        return generator.integers(0, 256, inputs.shape, np.uint8)
+
+
+FORM = Picture
+
+
+def pixels(sent: str) -> np.ndarray:
+    """A picture that came as a file, (H, W, 3) uint8.
+
+    Raises:
+        ValueError, OSError: It is none.
+    """
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(sent))))

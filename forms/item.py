@@ -1,0 +1,145 @@
+"""What is common to the forms of an item."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from forms import form, items
+
+Shape = tuple[int | None, ...]  # of an item; None for a side that may be any
+
+
+class ItemError(Exception):
+    """What was sent is no item.
+
+    Args:
+        message: One line for whoever sent it.
+        kind: What it counts as in the metrics, one of `serving.model.KINDS`.
+    """
+
+    def __init__(self, message: str, kind: str = "shape") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class Way:
+    """One of the ways in which items can be sent to a scoring server.
+
+    Attributes:
+        items: The items, (N, ...).
+        sent: What is sent for each of them.
+        as_files: Whether answers that can be files are files, too.
+    """
+
+    items: np.ndarray
+    sent: list[Any]
+    as_files: bool = False
+
+
+@dataclass(frozen=True)
+class Item(form.Form):
+    """The form of what a model is asked about."""
+
+    field: ClassVar[str] = "values"  # of a request to the gateway, for a file as for numbers
+    sends: ClassVar[str] = ""  # what a person may send as a file, e.g. "a picture"; empty where nothing is taken
+    files: ClassVar[str] = ""  # what such a file may be, in a sentence
+
+    def shape(self, inputs: np.ndarray) -> Shape:
+        """Of one item of a split's inputs (N, ...)."""
+        return inputs.shape[1:]
+
+    def size(self, shape: Shape) -> str:
+        """The item's shape, for people."""
+        return "×".join(map(str, shape))
+
+    def file(self, data: bytes, shape: Shape) -> np.ndarray:
+        """A person's file as an item.
+
+        Raises:
+            ItemError: It is none.
+        """
+        raise ItemError("This model does not take files.")
+
+    def work(self, data: bytes) -> int:
+        """How long reading a file will take, in nanoseconds on an idle machine, roughly.
+
+        Raises:
+            ItemError: It is none, or it would be too much.
+        """
+        return 0
+
+    @property
+    def expected(self) -> str:
+        """What a request in JSON looks like, for people."""
+        return f'a JSON object with a list of numbers: {{"{self.field}": [...]}}'
+
+    def numbers(self, sent: Any, shape: Shape) -> Any:
+        """What stands in a request's field as an item: numbers, all in one list, or nested in the item's shape, which
+        the model looks at.
+
+        Raises:
+            ItemError: It is no list, or they are too many or too few.
+        """
+        if not isinstance(sent, list):
+            raise ItemError(f"Expected {self.expected}.", "type")
+        if any(isinstance(value, list) for value in sent):
+            return sent
+        size = math.prod(side or 1 for side in shape)
+        if len(sent) != size:
+            raise ItemError(f"Expected {size} numbers, received {len(sent)}.")
+        return np.array(sent, dtype=object).reshape(shape)
+
+    def ways(self, inputs: np.ndarray) -> Iterator[Way]:
+        """The ways in which these items (N, ...) may be sent to a scoring server, as numbers first."""
+        yield Way(inputs, inputs.tolist())
+        yield Way(inputs, [base64.b64encode(one.tobytes()).decode() for one in inputs])
+
+    def request_schema(self) -> dict[str, Any]:
+        """What OpenAPI calls the request body of a prediction: JSON, and a file where files are taken."""
+        content = {"application/json": {"schema": self._object({"$ref": "#/components/schemas/Item"})}}
+        if self.sends:
+            file = {"type": "string", "format": "binary", "description": self.files}
+            content["multipart/form-data"] = {"schema": self._object(file)}
+        return {"required": True, "content": content}
+
+    def _object(self, value: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "object", "required": [self.field], "properties": {self.field: value}}
+
+    def seen(self, item: np.ndarray) -> dict[str, Any]:
+        """What the gateway says of the item that a file became, besides the answer."""
+        return {}
+
+    def seen_schema(self) -> dict[str, Any]:
+        """The JSON schema of what `seen` gives, by name."""
+        return {}
+
+    def schema(self, shape: Shape, dtype: str) -> dict[str, Any]:
+        """The JSON schema of an item as numbers."""
+        number: dict[str, Any] = {"type": "number"}
+        if np.issubdtype(dtype, np.integer):
+            bounds = np.iinfo(dtype)
+            number = {"type": "integer", "minimum": int(bounds.min), "maximum": int(bounds.max)}
+        size = math.prod(side or 1 for side in shape)
+        words = "The item's values row by row. (Nested in the item's shape they are taken too.)"
+        return {"type": "array", "items": number, "minItems": size, "maxItems": size, "description": words}
+
+    def described(self) -> dict[str, Any]:
+        """What the page and programs have to know of it."""
+        return {"item": self.name, "field": self.field, "picture": None, "white": None}
+
+
+def read(metadata: Mapping[str, Any]) -> Item:
+    """The form that a model's metadata describe.
+
+    Raises:
+        UnknownFormError: This code does not know it.
+    """
+    result: Item = form.read(items, metadata)
+    return result

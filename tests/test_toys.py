@@ -1,0 +1,52 @@
+"""The whole life of a model of each form: trained, evaluated, rehearsed, promoted, and asked by the gateway."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from flask.testing import FlaskClient
+from mlflow import MlflowClient
+
+from registry.ledger import champion as champion_version
+from serving.gateway.app import create_app
+from serving.gateway.champion import Champion
+from serving.gateway.loading import Loader
+from steps.evaluate import evaluate
+from steps.promote import promote
+from steps.serve import release
+from steps.train import train
+from tasks.contract import Task
+from tests.toys import diabetes
+
+
+def served(client: MlflowClient, task: Task) -> FlaskClient:
+    """The gateway of the task's champion."""
+    loader = Loader()
+    champion = Champion(
+        lambda: champion_version(client, task.name), lambda version: release(client, task, version, loader)
+    )
+    for _ in range(60):  # each waits a second for a version that is being loaded
+        champion.refresh()
+        if champion.release:
+            break
+    return create_app(task, champion).test_client()
+
+
+@pytest.mark.slow
+def test_a_row_gets_a_number(store: MlflowClient) -> None:
+    task = diabetes.TASK
+    evaluate(task, train(task, task.configure()).model_uri)
+    assert promote(task, "best")
+    version = store.get_model_version_by_alias("diabetes", "champion")
+    rehearsal = json.loads(version.tags["rehearsal"])
+    assert rehearsal["golden"] == 2
+    assert rehearsal["hostile"] > 20
+    gateway = served(store, task)
+    model = gateway.get("/model").json or {}
+    test = task.load("test")
+    rows = [dict(zip(model["columns"], row, strict=True)) for row in test.inputs.tolist()]
+    replies = [gateway.post("/predict", json={"row": row}).json or {} for row in rows]
+    errors = np.abs([reply["value"] for reply in replies] - test.targets)
+    assert model["figures"]["test_mae"] == pytest.approx(errors.mean(), rel=1e-4)
