@@ -15,13 +15,12 @@ import requests
 from mlflow import MlflowClient
 from PIL import Image
 
-from registry.candidates import WEIGHTS_TAG
 from steps.build import build
 from steps.evaluate import evaluate
 from steps.promote import promote
 from steps.train import train
 from tasks.contract import get_task
-from tests.conftest import Gateway, Step, available, few, gateway_of, use_store
+from tests.conftest import Gateway, available, few, gateway_of, use_store
 from tests.containers import Container, check_golden, docker
 
 TASK = get_task("cifar10")
@@ -81,31 +80,6 @@ def test_the_gateway_takes_photographs_of_any_size(gateway: Gateway) -> None:
     assert requests.get(f"{gateway.url}/model", timeout=5).json()["picture"] == "photograph"
 
 
-def test_continued_by_another_process_it_ends_with_the_same_weights(
-    store: MlflowClient, step: Step, no_figures: None
-) -> None:
-    """Which has to know the task's own layers, and the state of the optimizer."""
-    available("cifar10")
-
-    def stop(epoch: int, metrics: dict[str, float]) -> None:
-        if epoch == 2:
-            raise KeyboardInterrupt
-
-    config = TASK.configure("fast", SMALL | {"train_examples": "500"}, epochs=3)
-    whole = train(TASK, config)
-    with pytest.raises(KeyboardInterrupt):
-        train(TASK, config, watch=stop)
-    experiment = store.get_experiment_by_name("cifar10")
-    assert experiment is not None
-    interrupted = store.search_runs([experiment.experiment_id], max_results=1)[0]
-    assert interrupted.info.status == "KILLED"
-    result = step("train", "--task", "cifar10", "--resume", interrupted.info.run_id)
-    assert result.returncode == 0, result.stderr
-    continued = store.search_runs([experiment.experiment_id], max_results=1)[0]
-    assert continued.data.tags["resumed_from"] == interrupted.info.run_id
-    assert continued.data.tags[WEIGHTS_TAG] == store.get_run(whole.run_id).data.tags[WEIGHTS_TAG]
-
-
 @pytest.mark.browser
 def test_the_page_shows_the_likeliest_classes_of_a_photograph(gateway: Gateway, browser: Any) -> None:
     with browser.new_context(viewport={"width": 1100, "height": 900}) as context:
@@ -115,7 +89,7 @@ def test_the_page_shows_the_likeliest_classes_of_a_photograph(gateway: Gateway, 
         file = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": photograph((640, 480))}
         page.locator("#file").set_input_files(file)
         page.locator("#bars li.top").wait_for()
-        assert page.locator("#prediction").inner_text() in TASK.presentation.labels
+        assert page.locator("#prediction").inner_text() in TASK.answer.counted
         shares = [float(text.split()[0]) for text in page.locator("#bars .percent").all_inner_texts()]
         assert len(shares) == 5
         assert shares == sorted(shares, reverse=True)

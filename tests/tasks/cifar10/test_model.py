@@ -8,12 +8,13 @@ import keras
 import numpy as np
 import pytest
 
+from steps.train import restored
 from tasks.cifar10.config import CNN, FAST, RESNET, ImageConfig
 from tasks.cifar10.figures import figures
 from tasks.cifar10.layers import Dirac, whitening_filters
 from tasks.cifar10.model import backbone, build, residual_block, whiten
 from tasks.cifar10.training import fit
-from tasks.contract import Split, UserError
+from tasks.contract import Split, UserError, get_task
 
 GENERATOR = np.random.default_rng(0)
 IMAGES = GENERATOR.integers(256, size=(24, 32, 32, 3), dtype=np.uint8)
@@ -139,7 +140,7 @@ def test_a_fast_network_stopped_and_continued_ends_with_the_same_weights(tmp_pat
     stopped = build(SMALL_FAST)
     fit(stopped, SPLIT, SPLIT, SMALL_FAST, callbacks=[Stop()])
     stopped.save(tmp_path / "checkpoint.keras")
-    continued = keras.models.load_model(tmp_path / "checkpoint.keras")
+    continued = restored(get_task("cifar10"), SMALL_FAST, str(tmp_path / "checkpoint.keras"))
     fit(continued, SPLIT, SPLIT, SMALL_FAST, initial_epoch=1)
     for first, second in zip(whole.get_weights(), continued.get_weights(), strict=True):
         np.testing.assert_array_equal(first, second)
