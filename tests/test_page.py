@@ -18,8 +18,10 @@ from werkzeug.serving import make_server
 
 from forms.answer import Answer
 from forms.answers.labels import Labels
+from forms.answers.mask import Mask
 from forms.answers.number import Number
 from forms.item import Item
+from forms.items.photograph import Photograph
 from forms.items.row import Row
 from forms.items.values import Values
 from registry.candidates import models_of
@@ -196,6 +198,32 @@ def test_a_row_is_filled_with_an_example_and_gets_a_number(browser: Browser) -> 
         expect(page.locator("label[for=file]")).not_to_be_visible()
         expected = """-d '{"row": {"height of it": 180, "it'\\''s width": 30.5}}'"""
         assert expected in page.locator("#curl").inner_text()
+
+
+def test_a_mask_is_shown_over_the_picture_and_can_be_saved(browser: Browser) -> None:
+    def left_half(items: list[np.ndarray]) -> np.ndarray:
+        found = np.zeros((len(items), 32, 32, 2), np.float32)
+        found[:, :, :16, 1] = 1
+        found[..., 0] = 1 - found[..., 1]
+        return found
+
+    with open_page(browser, Photograph(), (32, 32, 3), Mask(("ground", "cell")), left_half) as page:
+        expect(page.locator("#mask-state")).to_have_text("Choose a picture to see its mask here.")
+        page.locator("#file").set_input_files(photograph()[0])
+        expect(page.locator("#shares li").nth(1)).to_have_text("cell50.0\u00a0%")
+        pixel = "([x, y]) => [...document.getElementById('mask').getContext('2d').getImageData(x, y, 1, 1).data]"
+        assert page.evaluate(pixel, [15, 31])[3] == 255
+        assert page.evaluate(pixel, [16, 31])[3] == 0
+        seen = "() => document.getElementById('under').getContext('2d').getImageData(31, 0, 1, 1).data[0]"
+        assert 200 < page.evaluate(seen) < 256  # the right edge of the photograph is light
+        page.locator("#opacity").fill("0")
+        assert page.evaluate("document.getElementById('mask').style.opacity") == "0"
+        with page.expect_download() as download:
+            page.locator("#save").click()
+        with Image.open(download.value.path()) as saved:
+            assert np.asarray(saved).sum() == 16 * 32
+        page.locator("#clear").click()
+        expect(page.locator("#save")).not_to_be_visible()
 
 
 def test_numbers_are_typed_and_get_a_label(browser: Browser) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 
 import numpy as np
@@ -9,6 +11,8 @@ import pytest
 from flask.testing import FlaskClient
 from mlflow import MlflowClient
 
+from forms.answers.picture import pixels
+from forms.pictures import png
 from registry.ledger import champion as champion_version
 from serving.gateway.app import create_app
 from serving.gateway.champion import Champion
@@ -18,7 +22,7 @@ from steps.promote import promote
 from steps.serve import release
 from steps.train import train
 from tasks.contract import Task
-from tests.toys import diabetes
+from tests.toys import bloom, diabetes
 
 
 def served(client: MlflowClient, task: Task) -> FlaskClient:
@@ -50,3 +54,22 @@ def test_a_row_gets_a_number(store: MlflowClient) -> None:
     replies = [gateway.post("/predict", json={"row": row}).json or {} for row in rows]
     errors = np.abs([reply["value"] for reply in replies] - test.targets)
     assert model["figures"]["test_mae"] == pytest.approx(errors.mean(), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_a_photograph_gets_a_mask(store: MlflowClient) -> None:
+    task = bloom.TASK
+    evaluate(task, train(task, task.configure()).model_uri)
+    assert promote(task, "best")
+    gateway = served(store, task)
+    test = task.load("test")
+    dice = []
+    for inputs, right in zip(test.inputs, test.targets, strict=True):
+        upload = {"image": (io.BytesIO(base64.b64decode(png(inputs))), "piece.png")}
+        reply = gateway.post("/predict", data=upload).json or {}
+        np.testing.assert_array_equal(reply["image"], inputs.ravel())
+        found = pixels(reply["mask"])
+        assert reply["shares"]["bloom"] == pytest.approx((found == 1).mean())
+        sides = found.sum() + right.sum()
+        dice.append(2 * (found * right).sum() / sides if sides else 1.0)
+    assert (gateway.get("/model").json or {})["figures"]["test_dice"] == pytest.approx(np.mean(dice), rel=1e-6)

@@ -17,6 +17,7 @@ import yaml
 from forms import answer, answers, item, items
 from forms.answer import Answer
 from forms.answers.labels import Labels
+from forms.answers.mask import Mask
 from forms.answers.number import Number
 from forms.answers.picture import Picture, pixels
 from forms.form import UnknownFormError, names
@@ -32,6 +33,7 @@ PAGE = ROOT / "serving/gateway/static"
 MAY_KNOW_THEM = ("forms", "tasks", "tests")
 ENDINGS = (".py", ".js", ".css", ".html")
 LABELS = Labels(("cat", "dog", "eel"))
+MASK = Mask(("ground", "cell"))
 ROW = Row(("age", "bmi"), (52, 24.5))
 
 
@@ -48,7 +50,7 @@ def test_every_form_has_a_module_and_a_script(package: Any) -> None:
 
 @pytest.mark.parametrize(
     "form",
-    [Values(), ROW, Ink(16, 0.7), Photograph(), Photograph(any_size=True), LABELS, Picture(), Number("kg")],
+    [Values(), ROW, Ink(16, 0.7), Photograph(), Photograph(any_size=True), LABELS, MASK, Picture(), Number("kg")],
     ids=lambda form: str(form.name),
 )
 def test_metadata_make_the_same_form_again(form: Item | Answer) -> None:
@@ -61,7 +63,7 @@ def test_metadata_make_the_same_form_again(form: Item | Answer) -> None:
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"form": "sound"}, "the form 'sound' is not one of labels, number, picture"),
+        ({"form": "sound"}, "the form 'sound' is not one of labels, mask, number, picture"),
         ({"form": "labels.os"}, "the form 'labels.os' is not one of"),
         ({}, "the form None is not one of"),
         ({"form": "labels"}, "the form 'labels' lacks a value: .*'labels'"),
@@ -141,6 +143,15 @@ def test_labels_name_the_likeliest_and_all_probabilities() -> None:
     assert LABELS.reply(served) == {"prediction": 1, "probabilities": [served.tolist()]}
     assert LABELS.profile(served[None])["predicted"] == {"cat": 0, "dog": 1, "eel": 0}
     np.testing.assert_array_equal(LABELS.perfect(np.array([2, 0])), [[0, 0, 1], [1, 0, 0]])
+
+
+def test_a_mask_has_the_likeliest_class_of_each_pixel_and_the_shares() -> None:
+    served = np.array([[[0.9, 0.1], [0.2, 0.8]], [[0.6, 0.4], [0.7, 0.3]]], np.float32)
+    reply = MASK.reply(served)
+    np.testing.assert_array_equal(pixels(reply["mask"]), [[0, 1], [0, 0]])
+    assert reply["shares"] == {"ground": 0.75, "cell": 0.25}
+    assert MASK.profile(served[None])["predicted_shares"] == {"ground": 0.75, "cell": 0.25}
+    np.testing.assert_array_equal(MASK.perfect(np.array([[[0, 1]]])), [[[[1, 0], [0, 1]]]])
 
 
 def test_a_picture_is_rounded_and_sent_as_a_file_where_one_came() -> None:

@@ -1,0 +1,56 @@
+"""A mask: to which of some classes each pixel of a picture belongs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from forms.answer import Answer
+from forms.pictures import png
+
+
+@dataclass(frozen=True)
+class Mask(Answer):
+    """Outputs of shape (N, height, width, classes) float32, which sum to 1 at every pixel.
+
+    Attributes:
+        classes: Their names, in the order of the outputs; the first is the background.
+    """
+
+    golden_examples = 2  # a mask has many values
+
+    classes: tuple[str, ...]
+
+    def reply(self, served: np.ndarray) -> dict[str, Any]:
+        """The likeliest class of each pixel, by its place in `classes`, and each class's share of the picture."""
+        likeliest = served.argmax(axis=-1).astype(np.uint8)
+        counts = np.bincount(likeliest.ravel(), minlength=len(self.classes))
+        shares = (counts / likeliest.size).tolist()
+        return {"mask": png(likeliest), "shares": dict(zip(self.classes, shares, strict=True))}
+
+    def schema(self) -> dict[str, Any]:
+        mask = {
+            "type": "string",
+            "contentEncoding": "base64",
+            "contentMediaType": "image/png",
+            "description": "A grey PNG file of the item's size, whose values are places in the model's `classes`.",
+        }
+        share = {"type": "number", "minimum": 0, "maximum": 1}
+        shares = {"type": "object", "required": list(self.classes), "properties": dict.fromkeys(self.classes, share)}
+        return {"type": "object", "required": ["mask", "shares"], "properties": {"mask": mask, "shares": shares}}
+
+    def profile(self, served: np.ndarray) -> dict[str, Any]:
+        likeliest = served.argmax(axis=-1).ravel()
+        shares = np.bincount(likeliest, minlength=len(self.classes)) / likeliest.size
+        return {"predicted_shares": dict(zip(self.classes, shares.round(6).tolist(), strict=True))}
+
+    def perfect(self, targets: np.ndarray) -> np.ndarray:
+        return np.eye(len(self.classes), dtype=np.float32)[targets]
+
+    def likely(self, inputs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        return generator.dirichlet(np.ones(len(self.classes)), inputs.shape[:3]).astype(np.float32)
+
+
+FORM = Mask

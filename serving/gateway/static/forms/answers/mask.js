@@ -1,0 +1,95 @@
+// A mask over what the model saw of the picture, as strong as one likes it, and each class's share.
+
+const COLOURS = [[15, 107, 104], [201, 88, 32], [102, 77, 173], [178, 40, 84], [60, 120, 30], [140, 110, 0]];
+
+const HTML = `
+  <figure id="masked">
+    <div class="layers"><canvas id="under"></canvas><canvas id="mask" role="img" aria-label="The mask"></canvas></div>
+    <label class="opacity">Mask <input id="opacity" type="range" min="0" max="100" value="50"></label>
+    <figcaption><span id="mask-state"></span> <a id="save" download="mask.png" hidden>Save it</a></figcaption>
+  </figure>
+  <ul id="shares"></ul>`;
+
+const CSS = `
+  #masked .layers { display: grid; }
+  #masked canvas { grid-area: 1 / 1; width: 100%; border-radius: 6px; image-rendering: pixelated; }
+  #under { background: var(--track); }
+  .opacity { display: flex; align-items: center; gap: 0.75rem; margin-top: 0.75rem; color: var(--muted); }
+  .opacity input { flex: 1; accent-color: var(--accent); }
+  #masked figcaption { margin-top: 0.5rem; color: var(--muted); }
+  #shares { display: grid; gap: 0.3rem; margin-top: 0.75rem; list-style: none; font-variant-numeric: tabular-nums; }
+  #shares li { display: flex; align-items: center; gap: 0.6rem; overflow-wrap: anywhere; }
+  #shares i { flex: none; width: 0.9rem; height: 0.9rem; border: 1px solid var(--line); border-radius: 3px; }
+  #shares b { margin-left: auto; }`;
+
+export default function create(place, page) {
+  page.style(CSS);
+  place.innerHTML = HTML;
+  const [under, mask, opacity, state, save, shares] = [
+    "#under", "#mask", "#opacity", "#mask-state", "#save", "#shares",
+  ].map((name) => place.querySelector(name));
+  let newest = 0; // a mask that is decoded late must not cover a newer one
+
+  const fade = () => (mask.style.opacity = opacity.value / 100);
+  opacity.addEventListener("input", fade);
+  fade();
+
+  /** The class of each pixel of a grey PNG file. */
+  async function classes(png) {
+    const image = new Image();
+    image.src = `data:image/png;base64,${png}`;
+    await image.decode();
+    const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
+    const context = canvas.getContext("2d");
+    context.drawImage(image, 0, 0);
+    const { data, width, height } = context.getImageData(0, 0, canvas.width, canvas.height);
+    return { width, height, at: (pixel) => data[4 * pixel] };
+  }
+
+  function paint(canvas, { width, height }, colour) {
+    Object.assign(canvas, { width, height });
+    const pixels = new ImageData(width, height);
+    for (let i = 0; i < width * height; i++) pixels.data.set(colour(i), 4 * i);
+    canvas.getContext("2d").putImageData(pixels, 0, 0);
+  }
+
+  function paintSeen(size, image) {
+    const channels = image.length / (size.width * size.height); // 1 is grey, 3 is red, green, blue
+    const value = (index) => (255 / page.model.white) * image[index];
+    paint(under, size, (i) => [...[0, 1, 2].map((c) => value(channels * i + (channels === 3 ? c : 0))), 255]);
+  }
+
+  const colour = (index) => COLOURS[(index - 1) % COLOURS.length];
+
+  function showShares(found) {
+    shares.replaceChildren(
+      ...page.model.classes.map((name, index) => {
+        const row = document.createElement("li");
+        row.append(document.createElement("i"), name, document.createElement("b"));
+        if (index) row.firstChild.style.background = `rgb(${colour(index)})`;
+        row.lastChild.textContent = found ? page.percent(found[name]) : "";
+        return row;
+      }),
+    );
+  }
+
+  return {
+    async show(answer) {
+      const own = ++newest;
+      const found = answer ? await classes(answer.mask) : { width: 1, height: 1, at: () => 0 };
+      if (own !== newest) return;
+      paint(mask, found, (i) => (found.at(i) ? [...colour(found.at(i)), 255] : [0, 0, 0, 0]));
+      if (answer?.image) paintSeen(found, answer.image);
+      else paint(under, found, () => [0, 0, 0, 0]);
+      place.querySelector(".layers").hidden = place.querySelector(".opacity").hidden = !answer;
+      state.textContent = answer ? "" : page.subject ? "no mask yet" : "Choose a picture to see its mask here.";
+      save.hidden = !answer;
+      save.href = answer ? `data:image/png;base64,${answer.mask}` : "";
+      showShares(answer?.shares);
+      const named = page.model.classes.slice(1).map((name) => `${name} ${page.percent(answer?.shares[name] ?? 0)}`);
+      page.speak(answer ? named.join(", ") : "");
+    },
+    waiting() {},
+    curl: " | jq -r .mask | base64 -d > mask.png",
+  };
+}
