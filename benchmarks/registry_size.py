@@ -22,9 +22,9 @@ from mlflow import MlflowClient
 from mlflow.store.model_registry.dbmodels import models as registry_tables
 from mlflow.store.tracking.dbmodels import models as tracking_tables
 
+from lifecycle.promotion import choose
 from registry import candidates
 from registry.ledger import ALIAS, Move, champion
-from steps.promote import choose
 from tasks.contract import Task, get_task
 
 METRICS = ("val_accuracy", "val_loss", "model_number", *(f"test_{number}" for number in range(17)))

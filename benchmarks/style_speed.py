@@ -24,9 +24,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from lifecycle import runs, stylizing
 from registry.candidates import find
 from serving.server import Client, scoring_server
-from steps import runs, stylize
 from tasks.contract import get_task
 from tasks.style.vgg import loss_network
 
@@ -38,8 +38,8 @@ SERVED_SIDE = 512
 def ours(content: np.ndarray, style: np.ndarray, steps: int) -> float:
     """Median seconds of a step of the entry point, with what it logs."""
     with mlflow.start_run():
-        settings = stylize.Settings(steps=steps, **SETTINGS)  # type: ignore[arg-type]
-        return stylize.paint(TASK, content, style, settings)[1]
+        settings = stylizing.Settings(steps=steps, **SETTINGS)  # type: ignore[arg-type]
+        return stylizing.paint(TASK, content, style, settings)[1]
 
 
 def bare(content: np.ndarray, style: np.ndarray, steps: int) -> float:
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--steps", type=int, default=20)
     arguments = parser.parse_args()
-    photograph, painting = (stylize.read(path, arguments.size) for path in (arguments.content, arguments.style))
+    photograph, painting = (stylizing.read(path, arguments.size) for path in (arguments.content, arguments.style))
     tracking = mlflow.get_tracking_uri()
     with tempfile.TemporaryDirectory() as folder:
         mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")

@@ -33,18 +33,19 @@ def measured(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
 
 def main() -> None:
     measured("import mlflow and ours", __import__)("steps.train")
+    from lifecycle import runs, training
     from serving.package import package
-    from steps import runs, train
+    from steps import train
 
     def import_keras() -> None:
         import keras  # noqa: F401
 
     measured("import keras", import_keras)()
     runs.connect = measured("open the store", runs.connect)
-    train.fit = measured("fit (with checkpoints)", train.fit)
-    setattr(train, "package", measured("export to ONNX, parity", package))  # noqa: B010
-    train.log_model = measured("log the model", train.log_model)
-    train.log_figures = measured("draw and log figures", train.log_figures)
+    training.fit = measured("fit (with checkpoints)", training.fit)
+    setattr(training, "package", measured("export to ONNX, parity", package))  # noqa: B010
+    training.log_model = measured("log the model", training.log_model)
+    training.log_figures = measured("draw and log figures", training.log_figures)
     train.run(train.parser().parse_args(sys.argv[1:]))
     total = time.perf_counter() - START
     spent["data and all other logging"] = total - sum(spent.values())

@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import argparse
 import gc
-import logging
 import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from lifecycle.errors import StepError
+from lifecycle.interruption import interruptible
+from lifecycle.terminal import set_up_logging
+from lifecycle.workplace import use_own_folder
 from serving.rehearsal import RehearsalError
-from steps.interruption import interruptible
-from steps.terminal import go_on_unread, show_what_it_can
-from steps.workplace import use_own_folder
 from tasks.contract import Config, Task, UserError, get_task, one_line, task_names, unknown
 
 # TensorFlow and MLflow greet with a screenful; what a person should see is ours. Set before they are imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 LAUNCHED = "MLFLOW_RUN_ID"  # is set where `mlflow run` started the step
-
-
-class StepError(Exception):
-    """The step did what it could, and some of it failed; the message says what."""
 
 
 LIKEWISE = "With mlflow run: mlflow run . -e <entry point> -P task=mnist -P batch_size=64 (underscores for hyphens)"
@@ -119,25 +114,6 @@ def configured(arguments: argparse.Namespace) -> tuple[Task, Config]:
     return task, task.configure(arguments.model, overrides(arguments.overrides), **values)
 
 
-def set_up_logging() -> None:
-    """All of what we have to say, and of what libraries have to say what a person can use."""
-    show_what_it_can()
-    go_on_unread()
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    for room in ("__main__", "steps", "registry", "serving", "tasks"):
-        logging.getLogger(room).setLevel(logging.INFO)
-    logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # it logs what it raises, with a traceback
-    for library in (
-        "mlflow.models.signature",
-        "mlflow.types.type_hints",
-        "mlflow.system_metrics",
-        "tensorflow",
-    ):
-        logging.getLogger(library).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message="In the future `np.object`")  # Keras's ONNX export
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # one for every small file
-
-
 def overrides(text: str) -> dict[str, str]:
     """ "a=1,b=2" as a dictionary."""
     pairs = [item.strip().partition("=") for item in text.split(",") if item.strip()]
@@ -170,7 +146,7 @@ def main(target: Parser, run: Callable[[argparse.Namespace], Any], argv: Sequenc
     except KeyboardInterrupt:
         _leave("Interrupted.", 130)
     except Exception as error:
-        from steps.outside import explained  # MLflow, which it needs, takes seconds to import
+        from lifecycle.outside import explained  # MLflow, which it needs, takes seconds to import
 
         if reason := explained(error):
             _leave(reason, 2)
@@ -179,7 +155,7 @@ def main(target: Parser, run: Callable[[argparse.Namespace], Any], argv: Sequenc
 
 
 def _leave(reason: object, code: int) -> NoReturn:
-    from steps.runs import end_launched_run
+    from lifecycle.runs import end_launched_run
 
     line = one_line(reason)
     print(f"error: {line}" if code != 130 else line, file=sys.stderr)

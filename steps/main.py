@@ -6,12 +6,13 @@ import argparse
 
 import mlflow
 
+from lifecycle import runs
+from lifecycle.promotion import promote
+from lifecycle.scoring import evaluate
+from lifecycle.training import train
 from registry.candidates import best_first
 from registry.ledger import champion
-from steps import cli, next_steps, runs
-from steps.evaluate import evaluate
-from steps.promote import promote, to_serve
-from steps.train import train
+from steps import cli, next_steps
 from tasks.contract import Config, Task
 
 
@@ -45,7 +46,7 @@ def lifecycle(task: Task, config: Config) -> str:
 def run(arguments: argparse.Namespace) -> None:
     task, config = cli.configured(arguments)
     run_id = lifecycle(task, config)
-    suggestions = to_serve(task) if champion(runs.connect(), task.name) else []
+    suggestions = next_steps.to_serve(task) if champion(runs.connect(), task.name) else []
     next_steps.show(*suggestions, run_id=run_id)
 
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import mlflow
 
-from steps.store import database_file
+from lifecycle.store import database_file
+from registry.card import how_to_serve
+from tasks.contract import Task, how_to_run
 
 
 def show(*suggestions: tuple[str, str], run_id: str = "") -> None:
@@ -33,3 +35,13 @@ def page(run_id: str) -> str:
     is_default = file is not None and file.resolve() == Path("mlflow.db").resolve()
     store = "" if is_default else f" --backend-store-uri {shlex.quote(uri)}"
     return f"mlflow ui{store}   then http://127.0.0.1:5000/{path}"
+
+
+def to_serve(task: Task) -> list[tuple[str, str]]:
+    """What to do with a new champion."""
+    return [
+        ("serve it, for programs", how_to_serve(task)),
+        ("serve it, for people", how_to_run("serve", task=task.name, port="5002")),
+        ("build its container", how_to_run("build", task=task.name)),
+        ("take it back", how_to_run("rollback", task=task.name)),
+    ]

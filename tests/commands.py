@@ -12,9 +12,9 @@ import click
 import yaml
 from mlflow.cli import cli as mlflow_cli
 
+from lifecycle.building import VARIANTS
+from lifecycle.comparing import ALL, DEFAULT, SEARCH
 from steps import cli
-from steps.build import VARIANTS
-from steps.compare import ALL, DEFAULT, SEARCH
 from tasks.contract import UserError, get_task, unknown
 from tests.documents import PLACEHOLDER, ROOT, Command
 

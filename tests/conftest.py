@@ -26,13 +26,12 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.utils.file_utils import local_file_uri_to_path
 
+from lifecycle import promotion, training
+from lifecycle.scoring import evaluate
+from lifecycle.training import train
 from registry.candidates import Candidate, models_of
 from serving.rehearsal import Rehearsal
 from serving.server import free_port, running
-from steps import promote as promotion
-from steps import train as training
-from steps.evaluate import evaluate
-from steps.train import train
 from tasks.contract import Split, SplitName, Task, UserError, get_task
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,10 +14,10 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
+from lifecycle.building import build
+from lifecycle.promotion import promote
+from lifecycle.releases import release
 from serving.gateway.loading import Loader
-from steps.build import build
-from steps.promote import promote
-from steps.serve import release
 from tasks.contract import get_task
 from tests.conftest import use_store
 from tests.containers import Container, check_golden, docker, workers

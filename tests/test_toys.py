@@ -13,14 +13,14 @@ from mlflow import MlflowClient
 
 from forms.answers.picture import pixels
 from forms.pictures import png
+from lifecycle.promotion import promote
+from lifecycle.releases import release
+from lifecycle.scoring import evaluate
+from lifecycle.training import train
 from registry.ledger import champion as champion_version
 from serving.gateway.app import create_app
 from serving.gateway.champion import Champion
 from serving.gateway.loading import Loader
-from steps.evaluate import evaluate
-from steps.promote import promote
-from steps.serve import release
-from steps.train import train
 from tasks.contract import Task
 from tests.toys import bloom, diabetes
 

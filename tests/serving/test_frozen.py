@@ -15,9 +15,9 @@ from mlflow.pyfunc import PyFuncModel
 
 from forms.answers.labels import Labels
 from forms.items.ink import Ink
+from lifecycle.releases import forms_of
 from serving.gateway.app import create_app
 from serving.gateway.champion import Champion, Release
-from steps.serve import forms_of
 from tasks.contract import get_task
 from tests.conftest import ROOT
 

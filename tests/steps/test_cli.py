@@ -16,9 +16,10 @@ import mlflow
 import pytest
 from mlflow import MlflowClient
 
+from lifecycle.errors import StepError
 from serving.rehearsal import RehearsalError
 from steps import train
-from steps.cli import StepError, main, overrides, parser
+from steps.cli import main, overrides, parser
 from tasks.contract import UserError, task_names
 from tests.conftest import Step
 

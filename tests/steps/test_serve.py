@@ -29,12 +29,13 @@ from forms.item import Item
 from forms.items.ink import Ink
 from forms.items.photograph import Photograph
 from forms.items.values import Values
+from lifecycle.promotion import promote
+from lifecycle.releases import forms_of, release
+from lifecycle.rollback import rollback
 from registry.candidates import models_of
 from registry.ledger import ALIAS
 from serving.gateway import server
 from steps import cli, serve
-from steps.promote import promote
-from steps.rollback import rollback
 from tasks.contract import UserError, get_task
 from tests.conftest import Gateway
 
@@ -221,7 +222,7 @@ def test_a_version_of_something_else_is_told(champion_store: MlflowClient) -> No
     bare: Any = SimpleNamespace(metadata=SimpleNamespace(metadata=None))
     loader: Any = SimpleNamespace(load=lambda folder, name: bare)
     with pytest.raises(UserError, match="models:/digits/1 was logged by something else than this train"):
-        serve.release(champion_store, TASK, "1", loader)
+        release(champion_store, TASK, "1", loader)
 
 
 ITEM = {"item": {"form": "values"}, "item_shape": [8, 8], "item_type": "uint8"}
@@ -231,7 +232,7 @@ ANSWER = {"answer": {"form": "labels", "labels": ["0", "1"]}}
 def test_a_version_of_later_code_is_served_by_what_is_known_of_it() -> None:
     ink = {"form": "ink", "white": 16, "box": 0.8, "rotation": 90}
     later = ITEM | ANSWER | {"version": 99, "item": ink, "answer": ANSWER["answer"] | {"unit": "kg"}}
-    assert serve.forms_of("models:/digits/1", later) == (Ink(16, 0.8), Labels(("0", "1")), (8, 8), "uint8")
+    assert forms_of("models:/digits/1", later) == (Ink(16, 0.8), Labels(("0", "1")), (8, 8), "uint8")
 
 
 @pytest.mark.parametrize(
@@ -248,14 +249,14 @@ def test_a_version_of_earlier_code_is_served_as_it_was(
 ) -> None:
     presentation = {"kind": "labels", "labels": ["a", "b"], "picture": picture}
     earlier = {"task": "t", "presentation": presentation, "item_shape": shape, "item_type": "uint8"}
-    assert serve.forms_of("models:/t/1", earlier) == (item, Labels(("a", "b"), ordered), tuple(shape), "uint8")
+    assert forms_of("models:/t/1", earlier) == (item, Labels(("a", "b"), ordered), tuple(shape), "uint8")
 
 
 def test_an_earlier_version_that_makes_pictures_is_served_as_it_was() -> None:
     presentation = {"kind": "picture", "labels": [], "picture": {"kind": "photograph", "white": 255, "box": 1.0}}
     earlier = {"presentation": presentation, "item_shape": [None, None, 3], "item_type": "uint8"}
     expected = (Photograph(any_size=True), Picture(), (None, None, 3), "uint8")
-    assert serve.forms_of("models:/style/1", earlier) == expected
+    assert forms_of("models:/style/1", earlier) == expected
 
 
 @pytest.mark.parametrize(
@@ -272,7 +273,7 @@ def test_an_earlier_version_that_makes_pictures_is_served_as_it_was() -> None:
 )
 def test_a_version_that_cannot_be_shown_is_told(metadata: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        serve.forms_of("models:/digits/1", ITEM | ANSWER | metadata)
+        forms_of("models:/digits/1", ITEM | ANSWER | metadata)
 
 
 def register(store: MlflowClient, folder: Path, code: str) -> None:

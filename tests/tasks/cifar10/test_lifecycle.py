@@ -15,10 +15,10 @@ import requests
 from mlflow import MlflowClient
 from PIL import Image
 
-from steps.build import build
-from steps.evaluate import evaluate
-from steps.promote import promote
-from steps.train import train
+from lifecycle.building import build
+from lifecycle.promotion import promote
+from lifecycle.scoring import evaluate
+from lifecycle.training import train
 from tasks.contract import get_task
 from tests.conftest import Gateway, available, few, gateway_of, use_store
 from tests.containers import Container, check_golden, docker

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from steps.train import restored
+from lifecycle.resuming import restored
 from tasks.cifar10.config import CNN, FAST, RESNET, ImageConfig
 from tasks.cifar10.figures import figures
 from tasks.cifar10.layers import Dirac, whitening_filters

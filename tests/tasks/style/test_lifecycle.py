@@ -18,10 +18,10 @@ from mlflow import MlflowClient
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
-from steps.build import build
-from steps.evaluate import evaluate
-from steps.promote import promote
-from steps.train import train
+from lifecycle.building import build
+from lifecycle.promotion import promote
+from lifecycle.scoring import evaluate
+from lifecycle.training import train
 from tasks.contract import get_task
 from tests.conftest import Gateway, Step, available, few, gateway_of, use_store
 from tests.containers import Container, check_golden, docker, workers

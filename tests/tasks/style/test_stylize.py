@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
 
+from lifecycle import stylizing
 from steps import stylize
 from tasks.contract import UserError
 
@@ -98,7 +99,7 @@ def test_pictures_of_every_kind_are_read_in_colour(mode: str, tmp_path: Path) ->
         grey.convert("RGB").save(path, save_all=True, append_images=[grey.convert("RGB")])
     else:
         (Image.new("I;16", (64, 32), 128 * 257) if mode == "I;16" else grey.convert(mode)).save(path)
-    pixels = stylize.read(path, 64)
+    pixels = stylizing.read(path, 64)
     assert pixels.shape == (32, 64, 3)
     np.testing.assert_allclose(pixels, 128, atol=2)
 
