@@ -22,7 +22,7 @@ from mlflow import MlflowClient
 from mlflow.store.model_registry.dbmodels import models as registry_tables
 from mlflow.store.tracking.dbmodels import models as tracking_tables
 
-from lifecycle.promotion import choose
+from lifecycle.contest import choose
 from registry import candidates
 from registry.ledger import ALIAS, Move, champion
 from tasks.contract import Task, get_task

@@ -10,7 +10,8 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from lifecycle import runs
-from lifecycle.promotion import champion_of, rehearsed
+from lifecycle.contest import champion_of
+from lifecycle.promotion import rehearsed
 from registry.candidates import find
 from registry.card import describe
 from registry.ledger import ALIAS, ConflictError, Ledger, earlier_champions

@@ -17,7 +17,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from lifecycle import promotion
+from lifecycle import contest, promotion
 from lifecycle.model_files import ModelFiles
 from lifecycle.promotion import promote
 from lifecycle.rollback import rollback
@@ -504,23 +504,21 @@ def test_a_former_champion_that_cannot_be_compared_is_said_and_the_next_best_is_
     replaced = [str(candidates.register(trained_store, TASK, model).version) for model in (first, second)]
     data = TASK.load("test").digest
     with monkeypatch.context() as patch:  # on today's data it is not as good as it was
-        patch.setattr(promotion, "evaluate", lambda *_: scored(trained_store, first, 1))
-        found = promotion.best_former_champion(trained_store, TASK, third, data, replaced)
+        patch.setattr(contest, "evaluate", lambda *_: scored(trained_store, first, 1))
+        found = contest.best_former_champion(trained_store, TASK, third, data, replaced)
     assert found is not None
     assert (found.version, found.scores.score.mean()) == ("1", 359 / 360)
 
     scored(trained_store, first, 0, data="0" * 64)
-    monkeypatch.setattr(promotion, "evaluate", does_not_load)
-    found = promotion.best_former_champion(trained_store, TASK, third, data, [*replaced, "7"])
+    monkeypatch.setattr(contest, "evaluate", does_not_load)
+    found = contest.best_former_champion(trained_store, TASK, third, data, [*replaced, "7"])
     assert found is not None
     assert found.version == "2"
     assert f"Nothing can be compared with version 1, a champion before: {first.uri} does not load" in caplog.text
     assert (
         "Nothing can be compared with version 7, a champion before: There is no model 'models:/digits/7'" in caplog.text
     )
-    assert (
-        promotion.best_former_champion(trained_store, TASK, second, data, replaced[1:]) is None
-    )  # it is the candidate
+    assert contest.best_former_champion(trained_store, TASK, second, data, replaced[1:]) is None  # it is the candidate
 
 
 @pytest.mark.usefixtures("quick")
@@ -561,7 +559,7 @@ def test_a_champion_that_does_not_load_is_not_the_candidates_fault(
     good, better, _ = trained(trained_store)
     promote(TASK, good.uri)
     trained_store.set_logged_model_tags(good.model_id, {candidates.EVALUATION_TAG: "0" * 32})
-    monkeypatch.setattr(promotion, "evaluate", does_not_load)
+    monkeypatch.setattr(contest, "evaluate", does_not_load)
     with pytest.raises(UserError, match=f"Nothing can be compared with the champion: {good.uri} does not load"):
         promote(TASK, better.uri)
     assert champion(trained_store) == good.model_id
