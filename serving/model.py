@@ -378,6 +378,7 @@ class Metrics:
         for kind in KINDS:  # a rate needs a value before the first error
             self._errors.labels(kind)
         self._predictions = counter("model_predictions", "Items by predicted class", "label")
+        self._counters: dict[str, Any] = {}
         self._labels = self._known(labels)
         self._seconds = histogram("model_seconds", "Time to decode a request and run the model", *SECONDS)
         self._items = histogram("model_batch_items", "Items in a request", 1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
@@ -386,8 +387,14 @@ class Metrics:
     def _known(self, labels: list[str]) -> list[str]:
         """These labels; each has a value from now on, which a rate needs before the first prediction."""
         for label in labels:
-            self._predictions.labels(label)
+            self._counter(label)
         return labels
+
+    def _counter(self, label: str) -> Any:
+        """Of the items that got this label. prometheus_client takes longer to find it."""
+        if label not in self._counters:
+            self._counters[label] = self._predictions.labels(label)
+        return self._counters[label]
 
     def serves(self, name: str, version: str, labels: list[str]) -> None:
         """Notes that another version answers from now on."""
@@ -420,7 +427,7 @@ class Metrics:
         self._items.observe(len(outputs))
         if labels and outputs.shape[1:] == (len(labels),):
             for index, confidence in zip(outputs.argmax(axis=1).tolist(), outputs.max(axis=1).tolist(), strict=True):
-                self._predictions.labels(labels[index]).inc()
+                self._counter(labels[index]).inc()
                 self._confidence.observe(confidence)
         return outputs
 
