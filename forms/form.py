@@ -45,7 +45,7 @@ def read(package: ModuleType, metadata: Mapping[str, Any]) -> Any:
     values = {key: tuple(value) if isinstance(value, list) else value for key, value in metadata.items()}
     try:
         return form(**{key: value for key, value in values.items() if key in known})
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise UnknownFormError(f"the form {name!r} lacks a value: {error}") from None
 
 

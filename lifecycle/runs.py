@@ -151,19 +151,25 @@ def step_run(
             mlflow.set_tag("mlflow.runName", name)
         if launched and not attach:
             _point_to(client, launched, run, task, name)
-        try:
-            with heartbeat(client, run.info.run_id, look if outermost else None):
-                yield run
-        except (Exception, KeyboardInterrupt) as error:
-            interrupted = isinstance(error, KeyboardInterrupt) or asked_to_stop()
-            reason = "interrupted" if interrupted else explained(error) or one_line(error)
-            with contextlib.suppress(Exception):  # the store may be what failed; the error is to be heard of, not that
-                client.set_tag(run.info.run_id, NOTE, f"{note}\n\n**Did not finish:** {reason}")
-            with contextlib.suppress(Exception):
-                mlflow.end_run("KILLED" if interrupted or isinstance(error, StoppedEarlyError) else "FAILED")
-            if interrupted:
-                raise KeyboardInterrupt from error
-            raise
+        with _told(client, run, note), heartbeat(client, run.info.run_id, look if outermost else None):
+            yield run
+
+
+@contextlib.contextmanager
+def _told(client: MlflowClient, run: Run, note: str) -> Iterator[None]:
+    """Ends a run that does not do what it was to do, and says in its description why."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt) as error:
+        interrupted = isinstance(error, KeyboardInterrupt) or asked_to_stop()
+        reason = "interrupted" if interrupted else explained(error) or one_line(error)
+        with contextlib.suppress(Exception):  # the store may be what failed; the error is to be heard of, not that
+            client.set_tag(run.info.run_id, NOTE, f"{note}\n\n**Did not finish:** {reason}")
+        with contextlib.suppress(Exception):
+            mlflow.end_run("KILLED" if interrupted or isinstance(error, StoppedEarlyError) else "FAILED")
+        if interrupted:
+            raise KeyboardInterrupt from error
+        raise
 
 
 def failure_of(name: str, error: Exception) -> str:

@@ -74,6 +74,11 @@ def test_metadata_of_no_form_are_told(metadata: dict[str, Any], message: str) ->
         answer.read(metadata)
 
 
+def test_metadata_that_contradict_themselves_are_told() -> None:
+    with pytest.raises(UnknownFormError, match="the form 'row' lacks a value: Expected 2 columns"):
+        item.read({"form": "row", "columns": ["a", "b"], "example": [1]})
+
+
 def test_values_are_sent_as_numbers_and_as_bytes() -> None:
     inputs = np.arange(20, dtype=np.float32).reshape(2, 10)
     numbers, raw = Values().ways(inputs)
