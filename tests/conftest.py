@@ -14,14 +14,12 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import mlflow
 import pytest
-import requests
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.utils.file_utils import local_file_uri_to_path
@@ -29,10 +27,12 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from lifecycle import promotion, training
 from lifecycle.scoring import evaluate
 from lifecycle.training import train
+from registry import ledger
 from registry.candidates import Candidate, models_of
 from serving.rehearsal import Rehearsal
 from serving.server import free_port, running
 from tasks.contract import Split, SplitName, Task, UserError, get_task
+from tests.gateways import Gateway, gateway_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSED = Rehearsal(1.0, 0.0, 3, 25, 1.0, 2.0)
@@ -266,68 +266,6 @@ def own_files(client: MlflowClient, candidate: Candidate, folder: Path, of_evalu
     return copy
 
 
-class Gateway:
-    """The gateway in a process of its own, as `-e serve` starts it, on the store that MLflow is set to.
-
-    It is ended with the `with` block at the latest.
-    """
-
-    def __init__(self, folder: Path, task: str = "digits", prefix: Sequence[str] = ()) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._log = (folder / "gateway.log").open("w+")
-        self.process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "steps.serve", "--task", task, "--port", str(self.port)],
-            cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-        )
-
-    def wait(self, path: str = "/readyz") -> None:
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and self.process.poll() is None:
-            with contextlib.suppress(requests.ConnectionError):
-                if requests.get(f"{self.url}{path}", timeout=5).ok:
-                    return
-            time.sleep(0.05)
-        raise AssertionError(self.log())
-
-    def log(self) -> str:
-        self._log.seek(0)
-        return self._log.read()
-
-    def stop(self) -> int:
-        """Ends it as Ctrl-C does, and gives its exit code."""
-        self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(timeout=30)
-        self._log.close()
-        return code
-
-    def __enter__(self) -> Gateway:
-        return self
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if self.process.poll() is not None:
-            return
-        try:
-            code = self.stop()
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
-        assert kind or code == 0
-
-
-def gateway_of(database: Path, folder: Path, task: str = "digits") -> Iterator[Gateway]:
-    """A gateway on a store of its own, ready to answer."""
-    with pytest.MonkeyPatch.context() as patch:
-        use_store(patch, database)
-        started = Gateway(folder, task)
-    with started:
-        started.wait()
-        yield started
-
-
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Headless Chromium, as playwright's Browser."""
@@ -363,3 +301,10 @@ def champion_store(champion_database: Path, tmp_path: Path, monkeypatch: pytest.
 def gateway(champion_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway with a champion, ready to answer: one for all tests of a module, so they change nothing of it."""
     yield from gateway_of(champion_database, tmp_path_factory.mktemp("gateway"))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promotions rehearse nothing: what they do otherwise is what is tested."""
+    monkeypatch.setattr(promotion, "rehearse", lambda *_: PASSED)
+    monkeypatch.setattr(ledger, "GRACE_SECONDS", 0.3)  # nobody else moves the alias here

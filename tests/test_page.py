@@ -29,7 +29,7 @@ from registry.ledger import ALIAS
 from serving.gateway.app import create_app
 from serving.gateway.champion import Champion, Release
 from tasks.contract import get_task
-from tests.conftest import Gateway
+from tests.gateways import Gateway
 
 pytest.importorskip("playwright", reason="requirements-dev.txt is not installed")
 from playwright.sync_api import Browser, FilePayload, Page, expect

@@ -39,7 +39,7 @@ def served(client: MlflowClient, task: Task) -> FlaskClient:
 
 
 @pytest.mark.slow
-def test_a_row_gets_a_number(store: MlflowClient) -> None:
+def test_a_row_gets_a_number(store: MlflowClient, no_figures: None) -> None:
     task = diabetes.TASK
     evaluate(task, train(task, task.configure()).model_uri)
     assert promote(task, "best")
@@ -57,7 +57,7 @@ def test_a_row_gets_a_number(store: MlflowClient) -> None:
 
 
 @pytest.mark.slow
-def test_a_photograph_gets_a_mask(store: MlflowClient) -> None:
+def test_a_photograph_gets_a_mask(store: MlflowClient, no_figures: None) -> None:
     task = bloom.TASK
     evaluate(task, train(task, task.configure()).model_uri)
     assert promote(task, "best")

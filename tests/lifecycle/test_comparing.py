@@ -25,9 +25,7 @@ from mlflow.exceptions import MlflowException
 from lifecycle import comparing, runs
 from lifecycle.comparing import Options, compare
 from lifecycle.errors import StepError
-from lifecycle.fingerprint import Fingerprint, _code_digests, changes_since, equal_run, fingerprint, log_fingerprint
 from lifecycle.training import train
-from lifecycle.used_code import _imported
 from lifecycle.workers import Done, Job
 from registry.candidates import REUSED_TAG, find
 from steps import cli
@@ -37,7 +35,6 @@ from tests.conftest import ROOT, Step
 
 DIGITS = get_task("digits")
 SHORT = dataclasses.replace(DIGITS.models["dense"], epochs=2)
-DATA = {"train": "a", "validation": "b"}
 
 
 def with_study(**variants: Any) -> Task:
@@ -218,93 +215,6 @@ def test_seconds_are_only_taken_over_where_nothing_ran_beside(store: MlflowClien
         compare(task, name, Options(repeats=1))
         trained.append(len(in_process))
     assert trained == [1, 1, 0, 0]
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A copy of the project."""
-    for room in ("lifecycle", "serving", "forms", "tasks"):
-        shutil.copytree(ROOT / room, tmp_path / "tree" / room, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "README.md", tmp_path / "tree")
-    return tmp_path / "tree"
-
-
-def append(file: Path) -> None:
-    file.write_text(file.read_text() + "\n# A comment.\n")
-
-
-@pytest.mark.parametrize(
-    ("file", "change"),
-    [
-        ("README.md", None),
-        ("tasks/digits/README.md", None),
-        ("tasks/digits/studies.py", None),
-        ("tasks/mnist/model.py", None),
-        ("lifecycle/promotion.py", None),
-        ("tasks/digits/model.py", "code tasks/digits/model.py"),
-        ("tasks/training.py", "code tasks/training.py"),
-        ("lifecycle/training.py", "code lifecycle/training.py"),
-        ("serving/model.py", "code serving/model.py"),
-        ("tasks/contract/task.py", "code tasks/contract/task.py"),
-        ("tasks/contract/errors.py", None),
-        ("tasks/cifar10/layers.py", None),
-        ("tasks/sources.py", "code tasks/sources.py"),
-        ("forms/items/ink.py", "code forms/items/ink.py"),
-        ("forms/pictures.py", "code forms/pictures.py"),
-        ("forms/items/photograph.py", None),
-        ("forms/answers/number.py", None),
-    ],
-)
-def test_only_code_that_takes_part_counts(tree: Path, file: str, change: str | None) -> None:
-    before = fingerprint(DIGITS, SHORT, DATA, tree)
-    append(tree / file)
-    assert fingerprint(DIGITS, SHORT, DATA, tree).digest == before.digest  # this process goes on with what it has read
-    _code_digests.cache_clear()
-    _imported.cache_clear()
-    after = fingerprint(DIGITS, SHORT, DATA, tree)
-    assert (after.digest == before.digest) is (change is None)
-    assert after.changes(before) == ([change] if change else [])
-
-
-def one_pixel() -> dict[str, str]:
-    split = DIGITS.load("train")
-    inputs = split.inputs.copy()
-    inputs[500, 3, 4] ^= 1
-    return DATA | {"train": dataclasses.replace(split, inputs=inputs).digest}
-
-
-@pytest.mark.parametrize(
-    ("config", "data", "changes"),
-    [
-        (dataclasses.replace(SHORT, seed=2), None, ["configuration seed"]),
-        (dataclasses.replace(SHORT, learning_rate=2.0000001e-3), None, ["configuration learning_rate"]),
-        (SHORT, one_pixel, ["train data"]),
-    ],
-)
-def test_configuration_and_data_count(
-    config: Any, data: Callable[[], dict[str, str]] | None, changes: list[str]
-) -> None:
-    whole = DATA | {"train": DIGITS.load("train").digest}
-    before = fingerprint(DIGITS, SHORT, whole)
-    after = fingerprint(DIGITS, config, data() if data else whole)
-    assert after.digest != before.digest
-    assert after.changes(before) == changes
-
-
-def test_a_run_is_found_by_its_fingerprint_once_it_has_finished(store: MlflowClient) -> None:
-    wanted = fingerprint(DIGITS, SHORT, DATA)
-    other = Fingerprint(wanted.code, wanted.config, {"train": "x", "validation": "b"}, wanted.libraries)
-    experiment = runs.experiment_of(store, DIGITS)
-    with mlflow.start_run(experiment_id=experiment) as run:
-        log_fingerprint(wanted)
-        assert equal_run(store, experiment, wanted) is None
-    found = equal_run(store, experiment, wanted)
-    assert found is not None
-    assert found.info.run_id == run.info.run_id
-    assert equal_run(store, experiment, other) is None
-    assert changes_since(store, experiment, other, {"variant": "none"}) == (run.info.run_id, ["train data"])
-    store.delete_run(run.info.run_id)
-    assert equal_run(store, experiment, wanted) is None
 
 
 def test_a_variant_that_diverges_does_not_stop_the_others(store: MlflowClient, in_process: list[Job]) -> None:

@@ -10,10 +10,15 @@ import keras
 import mlflow
 import psutil
 import pytest
+from flask.testing import FlaskClient
+from mlflow.pyfunc import PyFuncModel
 
+from serving.gateway.app import create_app
+from serving.gateway.champion import Champion
 from serving.package import package
 from tasks.contract import get_task
 from tests.conftest import MakeOnce
+from tests.serving.asking import Alias, release
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +51,30 @@ def servers(model: Path) -> list[int]:
         if process.pid != os.getpid() and any(str(model) in word for word in words):
             found.append(process.pid)
     return found
+
+
+TASK = get_task("digits")
+
+
+@pytest.fixture
+def alias() -> Alias:
+    return Alias()
+
+
+@pytest.fixture(scope="module")
+def served(saved: Path) -> PyFuncModel:
+    return mlflow.pyfunc.load_model(str(saved))
+
+
+@pytest.fixture
+def champion(served: PyFuncModel, alias: Alias) -> Champion:
+    return Champion(
+        lambda: alias.version,
+        lambda version: release(version, served.predict),
+    )
+
+
+@pytest.fixture
+def client(champion: Champion) -> FlaskClient:
+    champion.refresh()
+    return create_app(TASK, champion).test_client()

@@ -21,7 +21,8 @@ from forms.items.photograph import Photograph
 from serving.gateway import decoders
 from serving.gateway.decoders import BusyError, Decoders
 from tests.conftest import ROOT
-from tests.forms.test_pictures import PHOTOGRAPH, PNG, file, progressive
+from tests.forms.drawn import file, progressive
+from tests.forms.test_pictures import PHOTOGRAPH, PNG
 
 SHAPE = (32, 32, 3)
 

@@ -22,7 +22,8 @@ from PIL import Image, ImageDraw
 from serving.container import slim_server
 from serving.rehearsal import read_golden
 from serving.server import scoring_server
-from tests.conftest import ROOT, Gateway
+from tests.conftest import ROOT
+from tests.gateways import Gateway
 
 pytest.importorskip("hypothesis", reason="requirements-dev.txt is not installed")
 from hypothesis import HealthCheck, Phase, given, settings

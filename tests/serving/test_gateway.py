@@ -2,86 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import mlflow
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from mlflow.pyfunc import PyFuncModel
-from PIL import Image, ImageDraw
-from prometheus_client.parser import text_string_to_metric_families
-from werkzeug.test import TestResponse
 
-from forms.answers.number import Number
-from forms.answers.picture import Picture
-from forms.items.photograph import Photograph
-from forms.items.row import Row
 from serving.gateway.app import MOST_BYTES, create_app
 from serving.gateway.champion import Champion, Release
 from serving.gateway.decoders import BUSY, BusyError
 from tasks.contract import get_task
+from tests.serving.asking import Alias, drawing, post, release, totals, upload
 
 TASK = get_task("digits")
 IMAGE = [0.0] * 20 + [16.0] * 24 + [0.0] * 20
-
-
-class Alias:
-    version: str | None = "1"
-
-
-@pytest.fixture
-def alias() -> Alias:
-    return Alias()
-
-
-@pytest.fixture(scope="module")
-def served(saved: Path) -> PyFuncModel:
-    return mlflow.pyfunc.load_model(str(saved))
-
-
-def release(version: str, predict: Callable[[list[Any]], Any]) -> Release:
-    return Release(version, TASK.item, (8, 8), "uint8", TASK.answer, {"test_accuracy": 0.5}, predict)
-
-
-@pytest.fixture
-def champion(served: PyFuncModel, alias: Alias) -> Champion:
-    return Champion(
-        lambda: alias.version,
-        lambda version: release(version, served.predict),
-    )
-
-
-@pytest.fixture
-def client(champion: Champion) -> FlaskClient:
-    champion.refresh()
-    return create_app(TASK, champion).test_client()
-
-
-def drawing() -> bytes:
-    image = Image.new("L", (200, 200), 255)
-    ImageDraw.Draw(image).line((100, 30, 100, 170), fill=0, width=20)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def upload(client: FlaskClient, data: bytes, field: str = "image") -> TestResponse:
-    return client.post("/predict", data={field: (io.BytesIO(data), "picture.png")})
-
-
-def post(client: FlaskClient, body: str | bytes, content_type: str = "application/json") -> TestResponse:
-    return client.post("/predict", data=body, content_type=content_type)
-
-
-def totals(client: FlaskClient) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    families = text_string_to_metric_families(client.get("/metrics").text)
-    return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
 
 
 def test_numbers_get_prediction_and_probabilities(client: FlaskClient, served: PyFuncModel) -> None:
@@ -366,113 +303,3 @@ def test_a_wrong_method_is_told_the_right_one(client: FlaskClient) -> None:
     assert reply.status_code == 405
     assert "POST" in reply.headers["Allow"]
     assert list(reply.json or {}) == ["error"]
-
-
-@pytest.fixture
-def painter(alias: Alias) -> FlaskClient:
-    """The gateway of a model that makes negatives of pictures of any size."""
-
-    def predict(items: list[Any]) -> list[np.ndarray]:
-        return [255 - np.asarray(item, np.uint8) for item in items]
-
-    item, shape = Photograph(any_size=True), (None, None, 3)
-    champion = Champion(
-        lambda: alias.version, lambda version: Release(version, item, shape, "uint8", Picture(), {}, predict)
-    )
-    champion.refresh()
-    return create_app(TASK, champion).test_client()
-
-
-def made(reply: TestResponse) -> np.ndarray:
-    assert reply.status_code == 200, reply.text
-    assert reply.json is not None
-    assert list(reply.json) == ["picture"]
-    with Image.open(io.BytesIO(base64.b64decode(reply.json["picture"]))) as image:
-        assert image.format == "PNG"
-        return np.asarray(image)
-
-
-def test_a_picture_gets_a_picture(painter: FlaskClient) -> None:
-    pixels = np.random.default_rng(1).integers(0, 256, (20, 30, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    np.testing.assert_array_equal(made(upload(painter, buffer.getvalue())), 255 - pixels)
-    np.testing.assert_array_equal(made(painter.post("/predict", json={"image": pixels.tolist()})), 255 - pixels)
-
-
-def test_a_large_photograph_is_scaled_down(painter: FlaskClient) -> None:
-    buffer = io.BytesIO()
-    Image.new("CMYK", (4000, 3000)).save(buffer, "JPEG")
-    picture = made(upload(painter, buffer.getvalue()))
-    assert picture.shape == (480, 640, 3)
-    assert picture.max() <= 1  # the negative of white
-
-
-def test_the_page_and_the_description_know_that_it_paints(painter: FlaskClient, client: FlaskClient) -> None:
-    model = painter.get("/model").json
-    assert model is not None
-    assert (model["kind"], model["shape"], model["labels"]) == ("picture", [None, None, 3], [])
-    labelled = client.get("/model").json or {}
-    assert (labelled["kind"], labelled["white"]) == ("labels", 16)
-    schemas = (painter.get("/openapi.json").json or {})["components"]["schemas"]
-    assert schemas["Prediction"]["required"] == ["picture"]
-    assert schemas["Item"]["items"]["items"]["items"]["maximum"] == 255
-
-
-def test_metrics_of_a_painter_have_no_classes(painter: FlaskClient) -> None:
-    made(painter.post("/predict", json={"image": [[[1, 2, 3]]]}))
-    found = totals(painter)
-    assert found["model_requests_total", ()] == 1
-    assert not [name for name, _ in found if "predictions" in name]
-
-
-@pytest.fixture
-def scales(alias: Alias) -> FlaskClient:
-    """The gateway of a model that weighs a row of a table."""
-    row = Row(("height", "width"), (180.0, 30.5))
-    release = Release("1", row, (2,), "float32", Number("kg"), {}, lambda items: np.array(items, float)[:, :1] - 100)
-    champion = Champion(lambda: alias.version, lambda version: release)
-    champion.refresh()
-    return create_app(TASK, champion).test_client()
-
-
-def test_a_row_gets_a_number(scales: FlaskClient) -> None:
-    for row in ({"width": 30.5, "height": 180}, [180, 30.5]):
-        reply = scales.post("/predict", json={"row": row})
-        assert (reply.status_code, reply.json) == (200, {"value": 80.0, "unit": "kg"})
-    assert not [name for name, _ in totals(scales) if "predictions" in name]
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "message"),
-    [
-        ({"row": {"height": 1}}, 400, "There is no value for 'width'."),
-        (
-            {"row": {"height": 1, "width": 2, "depth": 3}},
-            400,
-            "There is no column 'depth'. Expected 'height', 'width'.",
-        ),
-        ({"row": [1]}, 400, "Expected 2 numbers, received 1."),
-        ({"image": [1, 2]}, 400, 'Expected a JSON object with the values of a row: {"row": {"height": 180, ...}}.'),
-    ],
-)
-def test_a_bad_row_gets_one_line(scales: FlaskClient, body: Any, status: int, message: str) -> None:
-    reply = scales.post("/predict", json=body)
-    assert (reply.status_code, reply.json) == (status, {"error": message})
-
-
-def test_no_file_is_taken_where_an_item_is_none(scales: FlaskClient) -> None:
-    reply = upload(scales, drawing(), "row")
-    assert (reply.status_code, reply.json) == (415, {"error": "This model does not take files."})
-    reply = post(scales, b"x", "text/plain")
-    assert (reply.status_code, reply.json) == (415, {"error": "Expected application/json."})
-
-
-def test_a_row_is_described_with_its_columns(scales: FlaskClient) -> None:
-    model = scales.get("/model").json or {}
-    assert (model["item"], model["columns"], model["example"]) == ("row", ["height", "width"], [180.0, 30.5])
-    assert (model["kind"], model["unit"], model["labels"], model["picture"]) == ("number", "kg", [], None)
-    description = scales.get("/openapi.json").json or {}
-    assert description["components"]["schemas"]["Prediction"]["required"] == ["value", "unit"]
-    assert description["components"]["schemas"]["Item"]["oneOf"][0]["required"] == ["height", "width"]
-    assert list(description["paths"]["/predict"]["post"]["requestBody"]["content"]) == ["application/json"]

@@ -37,7 +37,7 @@ from registry.ledger import ALIAS
 from serving.gateway import server
 from steps import cli, serve
 from tasks.contract import UserError, get_task
-from tests.conftest import Gateway
+from tests.gateways import Gateway
 
 TASK = get_task("digits")
 REQUESTS_PER_SECOND = 50

@@ -1,4 +1,4 @@
-"""A small network on real photographs, all the way: trained, evaluated, rehearsed, promoted, served, contained."""
+"""A small network on real photographs, all the way: trained, evaluated, rehearsed, promoted, served."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ import requests
 from mlflow import MlflowClient
 from PIL import Image
 
-from lifecycle.building import build
 from lifecycle.promotion import promote
 from lifecycle.scoring import evaluate
 from lifecycle.training import train
 from tasks.contract import get_task
-from tests.conftest import Gateway, available, few, gateway_of, use_store
-from tests.containers import Container, check_golden, docker
+from tests.conftest import available, few, use_store
+from tests.gateways import Gateway, gateway_of
 
 TASK = get_task("cifar10")
 # As little as it takes to be better than chance, which is what is asked here of it.
@@ -93,14 +92,3 @@ def test_the_page_shows_the_likeliest_classes_of_a_photograph(gateway: Gateway, 
         shares = [float(text.split()[0]) for text in page.locator("#bars .percent").all_inner_texts()]
         assert len(shares) == 5
         assert shares == sorted(shares, reverse=True)
-
-
-@pytest.mark.docker
-def test_its_container_answers(promoted: MlflowClient) -> None:
-    name = "dlc-test-cifar10"
-    image = build(EASY, "champion", "slim", name)
-    try:
-        with Container(image, "--read-only", "--tmpfs", "/tmp") as container:
-            check_golden(container, "cifar10")
-    finally:
-        docker("rmi", "--force", f"{name}:1", f"{name}:latest")

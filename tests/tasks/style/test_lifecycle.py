@@ -23,8 +23,9 @@ from lifecycle.promotion import promote
 from lifecycle.scoring import evaluate
 from lifecycle.training import train
 from tasks.contract import get_task
-from tests.conftest import Gateway, Step, available, few, gateway_of, use_store
+from tests.conftest import Step, available, few, use_store
 from tests.containers import Container, check_golden, docker, workers
+from tests.gateways import Gateway, gateway_of
 
 TASK = get_task("style")
 # Any picture will do, what is asked here is that it is made.

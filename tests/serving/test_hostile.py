@@ -1,0 +1,20 @@
+"""Requests that are refused must not be good ones by chance."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import numpy as np
+import pytest
+
+from serving.hostile import hostile_requests
+
+
+@pytest.mark.parametrize("shape", [(10,), (40,), (5,), (28, 28)], ids=str)
+def test_no_bytes_are_by_chance_as_many_as_an_item_has(shape: tuple[int, ...]) -> None:
+    item = np.zeros(shape).tolist()
+    named = {request.name: request.body for request in hostile_requests(item)}
+    for name in ("broken image", "raw values of the wrong size"):
+        (text,) = json.loads(named[name])["inputs"]
+        assert len(base64.b64decode(text)) not in (np.size(item), 4 * np.size(item))  # of uint8, of float32
