@@ -51,6 +51,16 @@ class Item(form.Form):
     sends: ClassVar[str] = ""  # what a person may send as a file, e.g. "a picture"; empty where nothing is taken
     files: ClassVar[str] = ""  # what such a file may be, in a sentence
 
+    @property
+    def ways_in_words(self) -> str:
+        """How a scoring server takes it, for people."""
+        return "as nested lists of numbers or as one base64 string, of the raw values"
+
+    @property
+    def body(self) -> str:
+        """The body of a request to a scoring server with one item, as an argument in a shell."""
+        return r'''"{\"inputs\": [\"$(base64 < item.bin | tr -d '\n')\"]}"'''
+
     def shape(self, inputs: np.ndarray) -> Shape:
         """Of one item of a split's inputs (N, ...)."""
         return inputs.shape[1:]

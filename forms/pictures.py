@@ -49,6 +49,14 @@ class PictureItem(Item):
     sends: ClassVar[str] = "a picture"
     files: ClassVar[str] = "A PNG or JPEG file of any size and colour."
 
+    @property
+    def ways_in_words(self) -> str:
+        return "as nested lists of numbers or as one base64 string, of a PNG or JPEG file or of the raw values"
+
+    @property
+    def body(self) -> str:
+        return r'''"{\"inputs\": [\"$(base64 < item.png | tr -d '\n')\"]}"'''
+
     def work(self, data: bytes) -> int:
         return work(data)
 

@@ -23,9 +23,9 @@ SLICES = 3  # of the worst ones
 NOT_MEASURED = "–"
 ALL_EXAMPLES = ("train_examples", "0")  # of a configuration; the number of examples stands below it
 CONFIG = "config."  # what parameters of a train run that stand for its configuration begin with
-CALL = r"""```sh
-curl http://localhost:5001/invocations -H 'Content-Type: application/json' \
-  -d "{\"inputs\": [\"$(base64 < item.png | tr -d '\n')\"]}"
+CALL = """```sh
+curl http://localhost:5001/invocations -H 'Content-Type: application/json' \\
+  -d {body}
 ```"""
 
 
@@ -65,7 +65,7 @@ def render(task: Task, facts: Facts) -> str:
         ],
         "Rehearsal": [_rehearsal(facts)],
         "Limits": _limits(task),
-        "How to call it": [_call(facts)],
+        "How to call it": [_call(task, facts)],
     }
     parts = [f"## {title}" if title else "" for title in sections]
     text = [paragraph for part, lines in zip(parts, sections.values(), strict=True) for paragraph in (part, *lines)]
@@ -169,11 +169,11 @@ def _limits(task: Task) -> list[str]:
     ]
 
 
-def _call(facts: Facts) -> str:
+def _call(task: Task, facts: Facts) -> str:
     item = facts.run.get(ITEM_PARAM, "of the model's shape")
     return (
-        f"An item is {item}, as nested lists of numbers or as one base64 string, of a PNG or JPEG file or of the raw "
-        f"values. To `mlflow models serve`, or the container:\n\n{CALL}"
+        f"An item is {item}, {task.item.ways_in_words}. To `mlflow models serve`, or the container:\n\n"
+        f"{CALL.format(body=task.item.body)}"
     )
 
 

@@ -29,6 +29,11 @@ class Photograph(PictureItem):
     white: int = 255
     any_size: bool = False
 
+    @property
+    def ways_in_words(self) -> str:
+        words = super().ways_in_words
+        return words.removesuffix(" or of the raw values") if self.any_size else words
+
     def shape(self, inputs: np.ndarray) -> Shape:
         return (None, None, 3) if self.any_size else inputs.shape[1:]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -33,6 +34,10 @@ class Row(Item):
                 f"Expected {len(self.columns)} columns of different names and a value for each in the example, "
                 f"received {len(set(self.columns))} and {len(self.example)}."
             )
+
+    @property
+    def body(self) -> str:
+        return f"'{json.dumps({'inputs': [self.example]})}'"
 
     @property
     def expected(self) -> str:

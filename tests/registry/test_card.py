@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
+from forms.items.row import Row
 from registry import candidates, card
 from registry.candidates import models_of, register
 from registry.card import Facts, describe, render, worst_slices
@@ -101,3 +102,12 @@ def test_every_task_says_what_it_is_not_for(name: str) -> None:
     task = get_task(name)
     assert task.limits
     assert task.limits in render(task, TRAINED)
+
+
+def test_the_call_is_one_for_the_form_of_its_items() -> None:
+    row = dataclasses.replace(TASK, item=Row(("age", "bmi"), (52, 24.5)))
+    assert """-d '{"inputs": [[52, 24.5]]}'""" in render(row, TRAINED)
+    assert "PNG" not in render(row, TRAINED)
+    assert "of a PNG or JPEG file or of the raw values." in render(TASK, TRAINED)
+    assert "base64 < item.png" in render(TASK, TRAINED)
+    assert "of a PNG or JPEG file. To" in render(get_task("style"), TRAINED)
