@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import pkgutil
 from collections.abc import Mapping
@@ -49,6 +50,7 @@ def read(package: ModuleType, metadata: Mapping[str, Any]) -> Any:
         raise UnknownFormError(f"the form {name!r} lacks a value: {error}") from None
 
 
+@functools.cache  # every upload asks
 def names(package: ModuleType) -> list[str]:
     """The forms that a package has, sorted."""
     return sorted(module.name for module in pkgutil.iter_modules(package.__path__))

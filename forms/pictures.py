@@ -37,9 +37,6 @@ FILLER = bytes(range(0xA5, 0xFF))
 class PictureError(ItemError):
     """The picture cannot be used; the message is for the person who sent it."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, "image")
-
 
 @dataclass(frozen=True)
 class PictureItem(Item):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
-import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 # What trains, and makes the logged model, for every task.
 ENGINE = ("lifecycle/training.py", "lifecycle/callbacks.py", "serving/package.py", "serving/model.py")
-FOLLOWED = ("tasks", "forms")  # rooms into which imports are followed; of the others ENGINE has what matters
+FOLLOWED = (
+    "tasks",
+    "contract",
+    "forms",
+)  # rooms into which imports are followed; of the others ENGINE has what matters
 # What only declares or refuses: what of it reaches training stands in the configuration, and no refusal trains.
 DECLARATIONS = ("studies.py", "errors.py")
 LAZY = re.compile(r"(?P<module>\w+(\.\w+)+):\w+")  # as tasks.contract.lazily takes it
@@ -34,7 +37,6 @@ def used_code(task: str, forms: tuple[str, ...], root: Path) -> list[str]:
     return sorted(file.relative_to(root).as_posix() for file in found if file.name not in DECLARATIONS)
 
 
-@functools.cache  # files that are edited later are not what this process runs
 def _imported(file: Path, root: Path) -> set[Path]:
     names = (name for name in _names(ast.parse(file.read_text(encoding="utf-8"))) if name.split(".")[0] in FOLLOWED)
     return {found for name in names for found in _files(name, root)}

@@ -1,1 +1,1 @@
-"""What can be learned: a folder a task, held together by the contract in tasks/contract."""
+"""What can be learned: a folder a task, held together by the contract in tasks/contract.py."""

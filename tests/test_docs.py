@@ -21,7 +21,7 @@ from tests.documents import ROOT, SHELLS, Block, Document, documents, split
 DOCUMENTS = documents()
 README = Document(ROOT / "README.md")
 MOST_BYTES = 8_000  # what is read in five minutes
-ROOMS = "benchmarks|docs|forms|lifecycle|registry|serving|steps|studies|tasks|tests"
+ROOMS = "benchmarks|contract|docs|forms|lifecycle|registry|serving|steps|studies|tasks|tests"
 
 
 @pytest.fixture(params=DOCUMENTS, ids=[str(document.path.relative_to(ROOT)) for document in DOCUMENTS])
@@ -172,7 +172,7 @@ def test_a_command_that_needs_conda_is_found() -> None:
 @pytest.mark.slow
 def test_the_task_that_the_guide_builds_goes_through_its_life(tmp_path: Path) -> None:
     """Its own tests, the contract's, and `main` to a champion, in a copy of the project."""
-    for folder in ("forms", "lifecycle", "registry", "serving", "steps", "studies", "tasks", "tests"):
+    for folder in ("contract", "forms", "lifecycle", "registry", "serving", "steps", "studies", "tasks", "tests"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     guide = Document(ROOT / "docs/add-a-task.md").files | {"tests/tasks/tumours/__init__.py": ""}

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from tests.conftest import ROOT
 
-FOLDERS = ("steps", "lifecycle", "registry", "serving", "studies", "forms", "tasks")
+FOLDERS = ("steps", "lifecycle", "registry", "serving", "studies", "forms", "contract", "tasks")
 FILES = ("MLproject", "conda.yaml", "requirements.txt")
 
 

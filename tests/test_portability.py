@@ -18,7 +18,7 @@ import builtins, importlib, os, pkgutil, signal, sys
 import asyncio, filelock, jinja2, keras, matplotlib.pyplot, mlflow, multiprocessing.connection, onnxruntime, optuna
 import psutil, rich.console, scipy.ndimage, sklearn.datasets, waitress.server
 from concurrent.futures import process
-ROOMS = ("steps", "lifecycle", "registry", "serving", "studies", "forms", "tasks")
+ROOMS = ("steps", "lifecycle", "registry", "serving", "studies", "forms", "contract", "tasks")
 POSIX = {"fcntl", "grp", "pwd", "resource", "termios", "uvloop"}
 real = builtins.__import__
 

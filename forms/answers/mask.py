@@ -26,9 +26,7 @@ class Mask(Answer):
     def reply(self, served: np.ndarray) -> dict[str, Any]:
         """The likeliest class of each pixel, by its place in `classes`, and each class's share of the picture."""
         likeliest = served.argmax(axis=-1).astype(np.uint8)
-        counts = np.bincount(likeliest.ravel(), minlength=len(self.classes))
-        shares = (counts / likeliest.size).tolist()
-        return {"mask": png(likeliest), "shares": dict(zip(self.classes, shares, strict=True))}
+        return {"mask": png(likeliest), "shares": self._shares(likeliest)}
 
     def schema(self) -> dict[str, Any]:
         mask = {
@@ -42,9 +40,12 @@ class Mask(Answer):
         return {"type": "object", "required": ["mask", "shares"], "properties": {"mask": mask, "shares": shares}}
 
     def profile(self, served: np.ndarray) -> dict[str, Any]:
-        likeliest = served.argmax(axis=-1).ravel()
-        shares = np.bincount(likeliest, minlength=len(self.classes)) / likeliest.size
-        return {"predicted_shares": dict(zip(self.classes, shares.round(6).tolist(), strict=True))}
+        return {"predicted_shares": self._shares(served.argmax(axis=-1))}
+
+    def _shares(self, likeliest: np.ndarray) -> dict[str, float]:
+        """Each class's share of all pixels, by its name."""
+        counts = np.bincount(likeliest.ravel(), minlength=len(self.classes))
+        return dict(zip(self.classes, (counts / likeliest.size).tolist(), strict=True))
 
     def perfect(self, targets: np.ndarray) -> np.ndarray:
         return np.eye(len(self.classes), dtype=np.float32)[targets]

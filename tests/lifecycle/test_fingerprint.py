@@ -22,7 +22,6 @@ from lifecycle.fingerprint import (
     fingerprint,
     log_fingerprint,
 )
-from lifecycle.used_code import _imported
 from registry.candidates import NUMBER_METRIC
 from tasks.contract import get_task
 from tests.conftest import ROOT
@@ -75,7 +74,7 @@ DATA = {"train": "a", "validation": "b"}
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the project."""
-    for room in ("lifecycle", "serving", "forms", "tasks"):
+    for room in ("lifecycle", "serving", "forms", "contract", "tasks"):
         shutil.copytree(ROOT / room, tmp_path / "tree" / room, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "README.md", tmp_path / "tree")
     return tmp_path / "tree"
@@ -97,8 +96,8 @@ def append(file: Path) -> None:
         ("tasks/training.py", "code tasks/training.py"),
         ("lifecycle/training.py", "code lifecycle/training.py"),
         ("serving/model.py", "code serving/model.py"),
-        ("tasks/contract/task.py", "code tasks/contract/task.py"),
-        ("tasks/contract/errors.py", None),
+        ("contract/task.py", "code contract/task.py"),
+        ("contract/errors.py", None),
         ("tasks/cifar10/layers.py", None),
         ("tasks/sources.py", "code tasks/sources.py"),
         ("forms/items/ink.py", "code forms/items/ink.py"),
@@ -112,7 +111,6 @@ def test_only_code_that_takes_part_counts(tree: Path, file: str, change: str | N
     append(tree / file)
     assert fingerprint(DIGITS, SHORT, DATA, tree).digest == before.digest  # this process goes on with what it has read
     _code_digests.cache_clear()
-    _imported.cache_clear()
     after = fingerprint(DIGITS, SHORT, DATA, tree)
     assert (after.digest == before.digest) is (change is None)
     assert after.changes(before) == ([change] if change else [])

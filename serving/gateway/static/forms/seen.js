@@ -10,6 +10,21 @@ const CSS = `
   #seen { width: 96px; max-height: 96px; border-radius: 6px; background: var(--track); object-fit: contain;
     image-rendering: pixelated; }`;
 
+/** Paints the values of an item, 0 to `white`, onto a canvas, which gets the item's size; with nothing it is blank. */
+export function paint(canvas, image, { shape, white }) {
+  [canvas.height, canvas.width] = shape; // which also wipes it
+  if (!image) return;
+  const pixels = new ImageData(canvas.width, canvas.height);
+  const channels = image.length / (canvas.width * canvas.height); // 1 is grey, 3 is red, green, blue
+  for (let i = 0; i < canvas.width * canvas.height; i++) {
+    for (let c = 0; c < 3; c++) {
+      pixels.data[4 * i + c] = (255 / white) * image[channels * i + (channels === 3 ? c : 0)];
+    }
+    pixels.data[4 * i + 3] = 255;
+  }
+  canvas.getContext("2d").putImageData(pixels, 0, 0);
+}
+
 /** A figure, and a function that shows the values of an item in it, or with nothing that there is none. */
 export default function create(page) {
   page.style(CSS);
@@ -17,23 +32,10 @@ export default function create(page) {
   figure.className = "seen";
   figure.innerHTML = HTML;
   const canvas = figure.querySelector("canvas");
-  const context = canvas.getContext("2d");
 
   function show(image) {
-    const { shape, white } = page.model;
-    figure.hidden = white === null;
-    if (figure.hidden) return;
-    [canvas.height, canvas.width] = shape; // which also wipes it
-    if (!image) return;
-    const pixels = new ImageData(canvas.width, canvas.height);
-    const channels = image.length / (canvas.width * canvas.height); // 1 is grey, 3 is red, green, blue
-    for (let i = 0; i < canvas.width * canvas.height; i++) {
-      for (let c = 0; c < 3; c++) {
-        pixels.data[4 * i + c] = (255 / white) * image[channels * i + (channels === 3 ? c : 0)];
-      }
-      pixels.data[4 * i + 3] = 255;
-    }
-    context.putImageData(pixels, 0, 0);
+    figure.hidden = page.model.white === null;
+    if (!figure.hidden) paint(canvas, image, page.model);
   }
 
   return { figure, show };

@@ -1,5 +1,7 @@
 // A mask over what the model saw of the picture, as strong as one likes it, and each class's share.
 
+import { paint } from "../seen.js";
+
 const COLOURS = [[15, 107, 104], [201, 88, 32], [102, 77, 173], [178, 40, 84], [60, 120, 30], [140, 110, 0]];
 
 const HTML = `
@@ -46,17 +48,11 @@ export default function create(place, page) {
     return { width, height, at: (pixel) => data[4 * pixel] };
   }
 
-  function paint(canvas, { width, height }, colour) {
-    Object.assign(canvas, { width, height });
+  function paintMask({ width, height, at }) {
+    Object.assign(mask, { width, height });
     const pixels = new ImageData(width, height);
-    for (let i = 0; i < width * height; i++) pixels.data.set(colour(i), 4 * i);
-    canvas.getContext("2d").putImageData(pixels, 0, 0);
-  }
-
-  function paintSeen(size, image) {
-    const channels = image.length / (size.width * size.height); // 1 is grey, 3 is red, green, blue
-    const value = (index) => (255 / page.model.white) * image[index];
-    paint(under, size, (i) => [...[0, 1, 2].map((c) => value(channels * i + (channels === 3 ? c : 0))), 255]);
+    for (let i = 0; i < width * height; i++) if (at(i)) pixels.data.set([...colour(at(i)), 255], 4 * i);
+    mask.getContext("2d").putImageData(pixels, 0, 0);
   }
 
   const colour = (index) => COLOURS[(index - 1) % COLOURS.length];
@@ -78,9 +74,8 @@ export default function create(place, page) {
       const own = ++newest;
       const found = answer ? await classes(answer.mask) : { width: 1, height: 1, at: () => 0 };
       if (own !== newest) return;
-      paint(mask, found, (i) => (found.at(i) ? [...colour(found.at(i)), 255] : [0, 0, 0, 0]));
-      if (answer?.image) paintSeen(found, answer.image);
-      else paint(under, found, () => [0, 0, 0, 0]);
+      paintMask(found);
+      paint(under, answer?.image, { shape: [found.height, found.width], white: page.model.white });
       place.querySelector(".layers").hidden = place.querySelector(".opacity").hidden = !answer;
       state.textContent = answer ? "" : page.subject ? "no mask yet" : "Choose a picture to see its mask here.";
       save.hidden = !answer;

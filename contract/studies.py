@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.contract.config import Config
+from contract.config import Config
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """The contract between a task and the rest of the project.
 
 A task is a folder `tasks/<name>/` whose package defines `TASK`, a frozen `Task`. Steps, registry and serving know tasks
-through this package only, so a new task needs no change outside its own folder.
+through this module only, so a new task needs no change outside its own folder.
 """
 
-from tasks.contract.config import Config
-from tasks.contract.data import Scores, Split, SplitName
-from tasks.contract.errors import (
+from contract.config import Config
+from contract.data import Scores, Split, SplitName
+from contract.errors import (
     UserError,
     check_above_zero,
     check_between,
@@ -16,8 +16,8 @@ from tasks.contract.errors import (
     one_line,
     unknown,
 )
-from tasks.contract.studies import Range, Search, Study
-from tasks.contract.task import Figures, Primary, Sketch, Task, get_task, lazily, task_names
+from contract.studies import Range, Search, Study
+from contract.task import Figures, Primary, Sketch, Task, get_task, lazily, task_names
 
 __all__ = [
     "Config",

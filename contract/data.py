@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from tasks.contract.errors import UserError
+from contract.errors import UserError
 
 SplitName = Literal["train", "validation", "test"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing
 from dataclasses import dataclass
 
-from tasks.contract.errors import UserError, check_above_zero, check_least, unknown
+from contract.errors import UserError, check_above_zero, check_least, unknown
 
 
 @dataclass(frozen=True)

@@ -12,19 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import tasks
+from contract.config import Config, converted
+from contract.data import Scores, Split, SplitName
+from contract.errors import UserError, unknown
+from contract.studies import Search, Study
 from forms.answer import Answer
 from forms.item import Item
-from tasks.contract.config import Config, converted
-from tasks.contract.data import Scores, Split, SplitName
-from tasks.contract.errors import UserError, unknown
-from tasks.contract.studies import Search, Study
 
 if TYPE_CHECKING:  # Keras and Matplotlib take seconds to import; only training and drawing need them.
     import keras
     from matplotlib.figure import Figure
 
 Figures = Iterator[tuple[str, "Figure"]]
-NO_TASKS = ("contract",)  # packages beside the tasks
 
 
 @dataclass(frozen=True)
@@ -158,8 +157,7 @@ class Task:
 
 def task_names() -> list[str]:
     """The folders of `tasks/`, sorted."""
-    packages = {module.name for module in pkgutil.iter_modules(tasks.__path__) if module.ispkg}
-    return sorted(packages.difference(NO_TASKS))
+    return sorted(module.name for module in pkgutil.iter_modules(tasks.__path__) if module.ispkg)
 
 
 def get_task(name: str) -> Task:
