@@ -6,6 +6,7 @@ import contextlib
 import io
 import re
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from tasks.contract import get_task
 from tests.gateways import Gateway
 
 pytest.importorskip("playwright", reason="requirements-dev.txt is not installed")
-from playwright.sync_api import Browser, FilePayload, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, Route, expect
 
 pytestmark = pytest.mark.browser
 PERCENT = re.compile(r"^\d+\.\d\s%$")
@@ -162,6 +163,12 @@ def test_the_page_says_when_the_gateway_is_away_and_goes_on_when_it_is_back(page
         pass
 
 
+def slow(route: Route) -> None:
+    """A script that comes late: who gives an item as soon as the page lets them must not lose it."""
+    time.sleep(0.5)
+    route.continue_()
+
+
 @contextlib.contextmanager
 def open_page(browser: Browser, item: Item, shape: tuple[int, ...], answer: Answer, predict: Any) -> Iterator[Page]:
     """The page of a gateway whose champion has these forms."""
@@ -174,6 +181,7 @@ def open_page(browser: Browser, item: Item, shape: tuple[int, ...], answer: Answ
     try:
         with browser.new_context(viewport={"width": 390, "height": 800}) as context:
             page = context.new_page()
+            page.route("**/forms/answers/*.js", slow)
             page.goto(f"http://127.0.0.1:{server.server_port}")
             yield page
             assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -48,12 +48,14 @@ async function loadModel() {
   const { body } = await call("model", { cache: "no-cache" }); // the browser asks, and is told where nothing changed
   if (body.name === model?.name && body.version === model.version) return false;
   const before = model;
-  page.model = body;
   const another = form(before) !== form(body);
+  // Both scripts come first, so that nobody can give an item that a page still being built would throw away.
+  const scripts = another ? await Promise.all([script("items", body.item), script("answers", body.kind)]) : [];
+  page.model = body;
   if (another) {
     $("keys").replaceChildren();
-    item = await mount("items", body.item, $("item"));
-    answer = await mount("answers", body.kind, $("answer"));
+    item = mount(scripts[0], $("item"));
+    answer = mount(scripts[1], $("answer"));
   }
   model = body;
   showModel(before);
@@ -67,11 +69,15 @@ function form(model) {
   return JSON.stringify(rest);
 }
 
-/** Shows a form; what its script makes knows how to go on. */
-async function mount(kind, name, place) {
-  const script = await import(`./forms/${kind}/${name}.js`).catch(() => {
+/** Gets the script of a form. */
+function script(kind, name) {
+  return import(`./forms/${kind}/${name}.js`).catch(() => {
     throw Object.assign(new Error("The gateway gave a part of this page only; load it again."), { status: 0 });
   });
+}
+
+/** Shows a form; what its script makes knows how to go on. */
+function mount(script, place) {
   place.className = "";
   place.replaceChildren();
   return script.default(place, page);
