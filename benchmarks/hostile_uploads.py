@@ -38,7 +38,7 @@ def main() -> None:
     good = json.dumps({"inputs": validation.inputs[:1].tolist()}).encode()
     with tempfile.TemporaryDirectory() as name:
         packaged = package(task, task.build(task.configure()), validation, Path(name))
-        mlflow.pyfunc.save_model(Path(name) / "model", **packaged.model)
+        packaged.write(mlflow.pyfunc.save_model, path=Path(name) / "model")
         with slim_server(Path(name) / "model") as port:
             process = listener(port)
             for _ in range(100):

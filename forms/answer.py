@@ -15,11 +15,15 @@ from forms import answers, form
 class Answer(form.Form):
     """The form of what a model answers.
 
-    Outputs, of shape (N, ...), are what the graph gives. Served, they are what serving/model.py gives; sent, what
+    Outputs, of shape (N, ...), are what the graph gives. Served, they are what served/model.py gives; sent, what
     stands under "predictions" in a scoring server's reply.
     """
 
+    writer: ClassVar[str] = "numbers"  # what writes it in a scoring server, of served.model.WRITERS
     golden_examples: ClassVar[int] = 8  # in each golden request
+
+    def metadata(self) -> dict[str, Any]:
+        return super().metadata() | {"writer": self.writer}
 
     @property
     def counted(self) -> list[str]:

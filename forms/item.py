@@ -20,7 +20,7 @@ class ItemError(Exception):
 
     Args:
         message: One line for whoever sent it.
-        kind: What it counts as in the metrics, one of `serving.model.KINDS`.
+        kind: What it counts as in the metrics, one of `served.refusal.KINDS`.
     """
 
     def __init__(self, message: str, kind: str = "shape") -> None:
@@ -47,9 +47,13 @@ class Way:
 class Item(form.Form):
     """The form of what a model is asked about."""
 
+    reader: ClassVar[str] = "values"  # what reads it in a scoring server, of served.model.READERS
     field: ClassVar[str] = "values"  # of a request to the gateway, for a file as for numbers
     sends: ClassVar[str] = ""  # what a person may send as a file, e.g. "a picture"; empty where nothing is taken
     files: ClassVar[str] = ""  # what such a file may be, in a sentence
+
+    def metadata(self) -> dict[str, Any]:
+        return super().metadata() | {"reader": self.reader}
 
     @property
     def ways_in_words(self) -> str:

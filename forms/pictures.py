@@ -13,11 +13,10 @@ import numpy as np
 from PIL import Image
 
 from forms.item import Item, ItemError, Way
-from forms.picture_file import END, JPEG, MOST_PIECES, PNG, SCAN, bare, ended, upright
+from served.picture_file import END, JPEG, MOST_PIECES, MOST_SCANS, PNG, SCAN, bare, ended, upright
 
 # More than cameras and scanners make; known before anything is decoded. A JPEG need not be decoded at full size.
 MOST_PIXELS = {"JPEG": 50_000_000, "PNG": 20_000_000}
-MOST_SCANS = 100  # of a JPEG; encoders write about ten, and each is a pass over the whole picture
 MOST_WORK = 10**9  # see work(); about a second
 PNG_WORK = 50  # of a pixel, which is inflated and unfiltered
 Image.MAX_IMAGE_PIXELS = None  # Pillow's limit, of which it warns on standard error before it raises
@@ -42,6 +41,7 @@ class PictureError(ItemError):
 class PictureItem(Item):
     """An item that a person has as a PNG or JPEG file."""
 
+    reader = "pictures"
     field: ClassVar[str] = "image"
     sends: ClassVar[str] = "a picture"
     files: ClassVar[str] = "A PNG or JPEG file of any size and colour."

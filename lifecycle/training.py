@@ -27,7 +27,7 @@ from lifecycle.terminal import import_keras
 from registry.candidates import NUMBER_METRIC, TASK_TAG, WEIGHTS_TAG, find, next_number
 from registry.card import ITEM_PARAM, Facts, describe, render
 from registry.store import retried_once
-from serving.package import Package, package, run_onnx, weights_digest
+from serving.package import Package, package, run_onnx
 from tasks.contract import Config, Split, Task
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def train(
             metrics = measured(task, validation, packaged.outputs, "val")
             metrics |= measured_on_training(task, packaged, train_split, len(validation))
             add_card(client, run, task, config, packaged, metrics, Path(folder))
-            trained = log_model(client, run, task, config, packaged, weights_digest(model), metrics)
+            trained = log_model(client, run, task, config, packaged, metrics)
         log_figures(client, run, task, model, validation, packaged)
         for checkpointed in [run] + ([interrupted.run] if interrupted else []):
             drop_checkpoint(client, checkpointed)
@@ -212,13 +212,13 @@ def log_model(
     task: Task,
     config: Config,
     packaged: Package,
-    digest: str,
     metrics: dict[str, float],
 ) -> Trained:
     """Logs the pyfunc model with the manifest of its files, its validation metrics and its number among the task's."""
-    info = mlflow.pyfunc.log_model(
+    digest = packaged.metadata["weights_digest"]
+    info = packaged.write(
+        mlflow.pyfunc.log_model,
         name=config.model,
-        **packaged.model | {"metadata": packaged.metadata | {"weights_digest": digest}},
         params=dataclasses.asdict(config),
         tags={TASK_TAG: task.name, WEIGHTS_TAG: digest},
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # What trains, and makes the logged model, for every task.
-ENGINE = ("lifecycle/training.py", "lifecycle/callbacks.py", "serving/package.py", "serving/model.py")
+ENGINE = ("lifecycle/training.py", "lifecycle/callbacks.py", "serving/package.py")
 FOLLOWED = (
     "tasks",
     "contract",
@@ -27,7 +27,8 @@ def used_code(task: str, forms: tuple[str, ...], root: Path) -> list[str]:
         forms: Modules of the forms of its items and answers.
         root: The project's folder.
     """
-    waiting = {root / name for name in ENGINE} | set((root / "tasks" / task).rglob("*.py"))
+    whole = (root / "served", root / "tasks" / task)  # what ships with the model, and what it is made of
+    waiting = {root / name for name in ENGINE} | {file for folder in whole for file in folder.rglob("*.py")}
     waiting |= {file for name in forms for file in _files(name, root)}
     found: set[Path] = set()
     while waiting:

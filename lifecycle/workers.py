@@ -24,7 +24,7 @@ from lifecycle.runs import failure_of
 from lifecycle.terminal import import_keras, set_up_logging
 from lifecycle.training import Part, train
 from lifecycle.workplace import use_own_folder
-from serving.container import entrypoint
+from served import machine
 from tasks.contract import Config, get_task
 
 BYTES_EACH = 2.2e9  # of memory, for TensorFlow and a small network with its data
@@ -69,8 +69,8 @@ def at_once(jobs: int) -> int:
     second core idle most of the time. A GPU is one machine, whose memory TensorFlow takes as a whole."""
     if _has_gpu():
         return 1
-    bytes_left = min(psutil.virtual_memory().available, entrypoint.memory())
-    return max(1, min(jobs, entrypoint.cpus(), int(bytes_left / BYTES_EACH)))
+    bytes_left = min(psutil.virtual_memory().available, machine.memory())
+    return max(1, min(jobs, machine.cpus(), int(bytes_left / BYTES_EACH)))
 
 
 def run_all(work: Callable[[Item], Result], items: Sequence[Item], processes: int) -> Generator[Result]:
@@ -88,7 +88,7 @@ def run_all(work: Callable[[Item], Result], items: Sequence[Item], processes: in
         processes,
         mp_context=multiprocessing.get_context("spawn"),  # TensorFlow does not survive a fork
         initializer=_start,
-        initargs=(max(1, entrypoint.cpus() // processes),),
+        initargs=(max(1, machine.cpus() // processes),),
     )
     try:
         for future in as_completed([pool.submit(_call, work, item) for item in items]):

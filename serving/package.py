@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import shutil
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as in serving/model.py
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as in served/session.py
 
 import numpy as np
 
 from forms.answer import deciles
+from serving.manifest import digest_of, manifest_of
 from tasks.contract import Split, Task
 
 if TYPE_CHECKING:
     import keras
 
-MODEL_CODE = Path(__file__).with_name("model.py")
-# What `mlflow models build-docker` installs: the imports of serving/model.py, and what makes MLflow's server faster by
-# being there. No TensorFlow. There is no uvloop for Windows: a model that was trained there does without.
+SERVED = Path(__file__).parents[1] / "served"
+ENTRY = '''"""The served model. Its code stands beside it, in a folder whose name has the digest of what is in it."""
+
+from mlflow.models import set_model
+
+from {name}.model import OnnxModel
+
+set_model(OnnxModel())
+'''
+# What `mlflow models build-docker` installs: the imports of served/, and what makes MLflow's server faster by being
+# there. No TensorFlow. There is no uvloop for Windows: a model that was trained there does without.
 IMPORTED = ("mlflow", "numpy", "onnxruntime", "pillow", "prometheus-client", "pyyaml", "httptools")
 UVLOOP = () if sys.platform == "win32" else (f'uvloop=={version("uvloop")}; sys_platform != "win32"',)
 REQUIREMENTS = (*(f"{name}=={version(name)}" for name in IMPORTED), *UVLOOP)
@@ -35,30 +47,36 @@ class Package:
     """Files to log with the model, and how well they agree with the Keras model they come from.
 
     Attributes:
-        artifacts: Paths by the names that serving/model.py and people know them under.
+        folder: Where it was written.
+        code: Name of the folder there with the code that answers.
+        artifacts: Paths by the names that served/model.py and people know them under.
         outputs: The served outputs for the validation split.
         parity: Largest absolute difference between the ONNX and the Keras outputs on the validation split.
         metadata: What those who serve the model have to know of it.
     """
 
+    folder: Path
+    code: str
     artifacts: dict[str, str]
     metadata: dict[str, Any]
     outputs: np.ndarray
     parity: float
 
-    @property
-    def model(self) -> dict[str, Any]:
-        """Arguments of `mlflow.pyfunc.log_model` and `save_model`."""
-        return {
-            "python_model": str(MODEL_CODE),
-            "artifacts": self.artifacts,
-            "pip_requirements": list(REQUIREMENTS),
-            "metadata": self.metadata,
-        }
+    def write(self, how: Callable[..., Any], **arguments: Any) -> Any:
+        """Calls MLflow's `log_model` or `save_model`, with these arguments more, and gives what it gives."""
+        with _on_the_path(self.folder):  # MLflow runs model.py before it has put the code beside it
+            return how(
+                python_model=str(self.folder / "model.py"),
+                code_paths=[str(self.folder / self.code)],
+                artifacts=self.artifacts,
+                pip_requirements=list(REQUIREMENTS),
+                metadata=self.metadata,
+                **arguments,
+            )
 
 
 def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> Package:
-    """Writes model.onnx, model.keras, golden.json and profile.json into `folder`."""
+    """Writes model.onnx, model.keras, golden.json, profile.json and the code that answers into `folder`."""
     expected = model.predict(validation.inputs, batch_size=512, verbose=0)
     model.export(folder / "model.onnx", format="onnx", verbose=False)
     outputs = run_onnx(folder / "model.onnx", validation.inputs)
@@ -67,6 +85,8 @@ def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> 
     (folder / "profile.json").write_text(json.dumps(profile(task, validation, outputs), indent=2))
     files = {"onnx": "model.onnx", "keras": "model.keras", "golden": "golden.json", "profile": "profile.json"}
     return Package(
+        folder=folder,
+        code=write_code(folder),
         artifacts={name: str(folder / file) for name, file in files.items()},
         metadata={
             "version": METADATA_VERSION,
@@ -75,10 +95,33 @@ def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> 
             "item_shape": list(task.item.shape(validation.inputs)),
             "item_type": validation.inputs.dtype.name,
             "answer": task.answer.metadata(),
+            "weights_digest": weights_digest(model),
         },
         outputs=task.answer.served(outputs),
         parity=float(np.abs(outputs - expected).max()),
     )
+
+
+def write_code(folder: Path) -> str:
+    """Writes model.py and the code that it runs into `folder`; gives the name of that code's own folder.
+
+    MLflow puts a model's folder of code on the path of the process that loads it, so two versions with modules of one
+    name would share whichever came first.
+    """
+    copy = shutil.copytree(SERVED, folder / "served", ignore=shutil.ignore_patterns("__pycache__"))
+    name = f"served_{digest_of(manifest_of(copy))[:12]}"
+    copy.rename(folder / name)
+    (folder / "model.py").write_text(ENTRY.format(name=name), encoding="utf-8")
+    return name
+
+
+@contextlib.contextmanager
+def _on_the_path(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
 
 
 def run_onnx(path: Path, inputs: np.ndarray, batch_size: int = 512) -> np.ndarray:

@@ -35,6 +35,7 @@ from tasks.contract import Split, SplitName, Task, UserError, get_task
 from tests.gateways import Gateway, gateway_of
 
 ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("steps", "lifecycle", "registry", "serving", "served", "studies", "forms", "contract", "tasks")
 PASSED = Rehearsal(1.0, 0.0, 3, 25, 1.0, 2.0)
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 SET_BY_USERS = (

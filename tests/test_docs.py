@@ -15,13 +15,14 @@ import yaml
 from mlflow.utils.search_utils import SearchUtils
 
 from tasks.contract import get_task, task_names
+from tests import conftest
 from tests.commands import PROJECT, WrongCommandError, check, exists, parameters, written_tasks
 from tests.documents import ROOT, SHELLS, Block, Document, documents, split
 
 DOCUMENTS = documents()
 README = Document(ROOT / "README.md")
 MOST_BYTES = 8_000  # what is read in five minutes
-ROOMS = "benchmarks|contract|docs|forms|lifecycle|registry|serving|steps|studies|tasks|tests"
+ROOMS = "|".join((*conftest.ROOMS, "benchmarks", "docs", "tests"))
 
 
 @pytest.fixture(params=DOCUMENTS, ids=[str(document.path.relative_to(ROOT)) for document in DOCUMENTS])
@@ -172,7 +173,7 @@ def test_a_command_that_needs_conda_is_found() -> None:
 @pytest.mark.slow
 def test_the_task_that_the_guide_builds_goes_through_its_life(tmp_path: Path) -> None:
     """Its own tests, the contract's, and `main` to a champion, in a copy of the project."""
-    for folder in ("contract", "forms", "lifecycle", "registry", "serving", "steps", "studies", "tasks", "tests"):
+    for folder in (*conftest.ROOMS, "tests"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     guide = Document(ROOT / "docs/add-a-task.md").files | {"tests/tasks/tumours/__init__.py": ""}

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import ROOT
+from tests.conftest import ROOMS, ROOT
 
-FOLDERS = ("steps", "lifecycle", "registry", "serving", "studies", "forms", "contract", "tasks")
 FILES = ("MLproject", "conda.yaml", "requirements.txt")
 
 
@@ -21,7 +20,7 @@ FILES = ("MLproject", "conda.yaml", "requirements.txt")
 def git_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A URL that git takes for a bare clone on this machine."""
     work = tmp_path / "work"
-    for folder in FOLDERS:
+    for folder in ROOMS:
         shutil.copytree(ROOT / folder, work / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for file in FILES:
         shutil.copy(ROOT / file, work)

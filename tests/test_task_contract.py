@@ -13,7 +13,7 @@ import mlflow
 import numpy as np
 import pytest
 
-from serving.package import MODEL_CODE, package
+from serving.package import package
 from tasks.contract import Config, Split, SplitName, Task, get_task, task_names
 from tests.conftest import available
 
@@ -99,7 +99,7 @@ def test_it_learns_and_is_served_as_it_learnt(name: str, model_name: str, tmp_pa
     expected = model.predict(validation.inputs, verbose=0)
     np.testing.assert_array_equal(loaded.predict(validation.inputs, verbose=0), expected)
     assert packaged.parity < task.answer.tolerance(packaged.outputs)
-    mlflow.pyfunc.save_model(tmp_path / "model", python_model=str(MODEL_CODE), artifacts=packaged.artifacts)
+    packaged.write(mlflow.pyfunc.save_model, path=tmp_path / "model")
     served = mlflow.pyfunc.load_model(str(tmp_path / "model"))
     np.testing.assert_array_equal(served.predict(validation.inputs.tolist()), packaged.outputs)
 

@@ -26,7 +26,7 @@ import keras
 import mlflow
 
 from serving.container import slim_server
-from serving.package import package
+from serving.package import REQUIREMENTS, package
 from serving.rehearsal import NO_OP
 from serving.server import free_port, running, scoring_server
 from tasks.contract import get_task
@@ -97,10 +97,8 @@ def save_models(folder: Path) -> None:
     model = TASK.build(TASK.configure("dense"))
     validation = TASK.load("validation")
     packaged = package(TASK, model, validation, folder)
-    mlflow.pyfunc.save_model(folder / "ours", **packaged.model)
-    mlflow.pyfunc.save_model(
-        folder / "no_op", python_model=str(NO_OP), pip_requirements=packaged.model["pip_requirements"]
-    )
+    packaged.write(mlflow.pyfunc.save_model, path=folder / "ours")
+    mlflow.pyfunc.save_model(folder / "no_op", python_model=str(NO_OP), pip_requirements=list(REQUIREMENTS))
     signature = mlflow.models.infer_signature(validation.inputs[:1], packaged.outputs[:1])
     mlflow.keras.save_model(model, str(folder / "keras"), signature=signature)
 

@@ -18,6 +18,7 @@ from forms.pictures import png
 class Picture(Answer):
     """Outputs of shape (N, height, width, 3), red, green and blue in 0..255; served they are uint8."""
 
+    writer = "pictures"
     golden_examples = 2  # a picture has many values
 
     def tolerance(self, served: np.ndarray) -> float:

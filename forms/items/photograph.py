@@ -30,6 +30,10 @@ class Photograph(PictureItem):
     any_size: bool = False
 
     @property
+    def reader(self) -> str:  # type: ignore[override]
+        return "pictures of any size" if self.any_size else "pictures"
+
+    @property
     def ways_in_words(self) -> str:
         words = super().ways_in_words
         return words.removesuffix(" or of the raw values") if self.any_size else words

@@ -20,7 +20,15 @@ from serving.server import allowed_environment, free_port, running
 
 FOLDER = Path(__file__).parent
 MODEL_FOLDER = "model_dir"
-FILES = ("Dockerfile", "entrypoint.py", "protocol.py", "server.py", "warmup.py", "../manifest.py")
+FILES = (
+    "Dockerfile",
+    "entrypoint.py",
+    "protocol.py",
+    "server.py",
+    "warmup.py",
+    "../manifest.py",
+    "../../served/machine.py",
+)
 ADDED = {"httptools", "orjson"}  # what they need besides
 
 

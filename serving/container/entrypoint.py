@@ -4,7 +4,6 @@
 """
 
 import json
-import math
 import os
 import socket
 import ssl
@@ -12,7 +11,6 @@ import sys
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 
-CGROUP = Path("/sys/fs/cgroup")
 PEAK = Path(__file__).with_name("peak_bytes")  # what a worker of this model was seen to take when the image was made
 MANIFEST = Path(__file__).with_name("manifest.json")  # the model's files as they were when the image was made
 MODEL_PATH = "__pyfunc_model_path__"  # how MLflow tells its scoring server what to load
@@ -94,28 +92,11 @@ def check_model() -> None:
 
 def workers() -> int:
     """As many as MLFLOW_MODELS_WORKERS says, else as there are CPUs and memory for."""
-    chosen = number("MLFLOW_MODELS_WORKERS")
-    return chosen or max(1, min(cpus(), memory() // (int(PEAK.read_text()) + SPARE_BYTES)))
+    if chosen := number("MLFLOW_MODELS_WORKERS"):
+        return chosen
+    from served.machine import cpus, memory
 
-
-def cpus() -> int:
-    """CPUs that the container may use, rounded up."""
-    quota, period = limits("cpu.max", "cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us") or (-1, 1)
-    present = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return present if quota < 0 else min(present, math.ceil(quota / period))
-
-
-def memory() -> int:
-    """Bytes that the container may use."""
-    (limit,) = limits("memory.max", "memory/memory.limit_in_bytes") or (-1,)
-    return sys.maxsize if limit < 0 else limit
-
-
-def limits(*names: str) -> list[int]:
-    """The numbers in those of these control group files that exist: version 2's, then version 1's. -1 is no limit."""
-    files = [CGROUP / name for name in names]
-    words = " ".join(file.read_text() for file in files if file.exists()).split()
-    return [-1 if word == "max" else int(word) for word in words]
+    return max(1, min(cpus(), memory() // (int(PEAK.read_text()) + SPARE_BYTES)))
 
 
 if __name__ == "__main__":

@@ -17,9 +17,9 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from forms.item import Item, ItemError, Shape
+from served.metrics import Metrics
 from serving.gateway.champion import Champion, Release
 from serving.gateway.decoders import BusyError
-from serving.model import Metrics
 from tasks.contract import Task
 
 ReadFile = Callable[[bytes, Shape, Item], np.ndarray]
@@ -46,7 +46,7 @@ class RequestError(Exception):
 
     Args:
         message: One line for whoever sent it.
-        kind: What it counts as in the metrics, one of `serving.model.KINDS`; empty where the request is not to blame.
+        kind: What it counts as in the metrics, one of `served.refusal.KINDS`; empty where the request is not to blame.
         status: Of the answer.
     """
 

@@ -47,6 +47,8 @@ class Loader:
         try:
             return load_model(str(folder))
         finally:
+            # MLflow adds the folder of the version's code, which is gone soon. Others may be loading at the same time.
+            sys.path[:] = [place for place in sys.path if not Path(place).is_relative_to(folder)]
             self._restore(name)
 
     def _restore(self, name: str) -> None:

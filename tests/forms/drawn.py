@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image, ImageDraw
 
-from forms.picture_file import END, SCAN
+from served.picture_file import END, SCAN
 
 
 def file(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:

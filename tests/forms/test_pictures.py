@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import inspect
 import io
 import struct
 import zlib
@@ -11,13 +10,12 @@ import pytest
 from PIL import Image, ImageDraw, ImageOps
 from sklearn.datasets import load_sample_image
 
-from forms import picture_file, pictures
+from forms import pictures
 from forms.items.ink import Ink
 from forms.items.photograph import Photograph
-from forms.picture_file import MOST_PIECES, SCAN
-from forms.picture_file import PNG as PNG_SIGNATURE
 from forms.pictures import CUT_OFF, DAMAGED, TOO_MUCH_WORK, UNKNOWN, PictureError, PictureItem
-from serving import model
+from served.picture_file import MOST_PIECES, SCAN
+from served.picture_file import PNG as PNG_SIGNATURE
 from tests.forms.drawn import file, one, progressive
 
 INK = Ink(box=20 / 28)
@@ -247,15 +245,6 @@ def test_whatever_is_wrong_with_a_file_is_told_in_one_line(mode: str, capfd: pyt
         except PictureError as error:
             assert str(error) in LINES or "too many pixels" in str(error)
     assert capfd.readouterr().err == ""
-
-
-def test_the_served_model_reads_files_in_the_same_way() -> None:
-    """Its file has to do without this project, so it has a copy."""
-    for name in ("bare", "ended", "_chunks", "_segments", "upright"):
-        assert inspect.getsource(getattr(model, name)) == inspect.getsource(getattr(picture_file, name))
-    for name in ("PNG", "JPEG", "SCAN", "END", "MARKER", "SEGMENTS", "CHUNKS", "MOST_PIECES", "TURNS"):
-        assert getattr(model, name) == getattr(picture_file, name)
-    assert model.MOST_SCANS == pictures.MOST_SCANS
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from lifecycle.fingerprint import (
 )
 from registry.candidates import NUMBER_METRIC
 from tasks.contract import get_task
-from tests.conftest import ROOT
+from tests.conftest import ROOMS, ROOT
 
 WANTED = Fingerprint(code={}, config={"epochs": 3}, data={}, libraries={})
 
@@ -74,7 +74,7 @@ DATA = {"train": "a", "validation": "b"}
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the project."""
-    for room in ("lifecycle", "serving", "forms", "contract", "tasks"):
+    for room in ROOMS:
         shutil.copytree(ROOT / room, tmp_path / "tree" / room, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "README.md", tmp_path / "tree")
     return tmp_path / "tree"
@@ -95,7 +95,8 @@ def append(file: Path) -> None:
         ("tasks/digits/model.py", "code tasks/digits/model.py"),
         ("tasks/training.py", "code tasks/training.py"),
         ("lifecycle/training.py", "code lifecycle/training.py"),
-        ("serving/model.py", "code serving/model.py"),
+        ("serving/package.py", "code serving/package.py"),
+        ("served/session.py", "code served/session.py"),
         ("contract/task.py", "code contract/task.py"),
         ("contract/errors.py", None),
         ("tasks/cifar10/layers.py", None),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def test_train_keeps_the_digest_of_every_file_where_nobody_can_change_it(
     candidate = models_of(trained_store, TASK)[0]
     manifest = kept(trained_store, candidate)
     assert {"MLmodel", "model.py", "requirements.txt", "artifacts/model.onnx", "artifacts/golden.json"} < set(manifest)
+    assert any(re.fullmatch(r"code/served_[0-9a-f]{12}/session\.py", name) for name in manifest)
     with pytest.raises(MlflowException):
         trained_store.log_model_params(candidate.model_id, {MANIFEST_PARAM: "{}"})
     assert kept(trained_store, candidate) == manifest

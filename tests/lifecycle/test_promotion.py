@@ -141,7 +141,11 @@ def test_best_does_not_try_what_was_refused_against_this_champion_before(trained
 
 SABOTAGE = {
     "wrong answers": ("return outputs\n", "return outputs[:, ::-1]\n", "its answers differ from the golden ones by"),
-    "dies": ("if list in kinds:\n", "if list in kinds:\n            os._exit(1)\n", r"\(ragged\) got no answer"),
+    "dies": (
+        "if list in kinds:\n",
+        "if list in kinds:\n            __import__('os')._exit(1)\n",
+        r"\(ragged\) got no answer",
+    ),
     "needs what it does not list": ("import yaml\n", "import tensorflow, yaml\n", "No module named 'tensorflow'"),
 }
 
@@ -171,9 +175,8 @@ def sabotaged(
     """The better model, which is promoted with other code."""
     _, better, _ = trained(client)
     path = Path(mlflow.artifacts.download_artifacts(better.uri, dst_path=str(folder / "model")))
-    code = (path / "model.py").read_text()
-    assert before in code
-    (path / "model.py").write_text(code.replace(before, after, 1))
+    file = next(file for file in sorted(path.glob("code/*/*.py")) if before in file.read_text())
+    file.write_text(file.read_text().replace(before, after, 1))
     monkeypatch.setattr(promotion, "fetch", lambda *_, **__: ModelFiles(path, "made up"))
     return better
 
@@ -184,7 +187,7 @@ def test_a_model_that_takes_long_is_not_promoted_and_not_taken_for_broken(
 ) -> None:
     monkeypatch.setattr(rehearsal_module, "LATENCY_REQUESTS", 20)
     monkeypatch.setattr(rehearsal_module, "PAUSE_SECONDS", 0.0)
-    better = sabotaged(trained_store, tmp_path, monkeypatch, "raw = ", "time.sleep(0.2)\n        raw = ")
+    better = sabotaged(trained_store, tmp_path, monkeypatch, "raw = ", "__import__('time').sleep(0.2)\n        raw = ")
     assert not promote(dataclasses.replace(TASK, latency_bound_ms=20.0), better.uri)
     said = trained_store.get_model_version("digits", "1").tags["rehearsal"]
     figures = r"it takes \d+\.\d ms .* nothing \d+\.\d ms .*, and at most 20 ms more are allowed"

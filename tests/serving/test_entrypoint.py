@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from served import machine
 from serving.container import entrypoint, slim_context
 
 MIB = 2**20
@@ -25,7 +26,7 @@ MIB = 2**20
 @pytest.fixture(autouse=True)
 def group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the control group, on a machine of 8 CPUs, for a model that took 160 MiB."""
-    monkeypatch.setattr(entrypoint, "CGROUP", tmp_path)
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
     monkeypatch.setattr(entrypoint, "PEAK", tmp_path / "peak_bytes")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     (tmp_path / "peak_bytes").write_text(str(160 * MIB))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from serving import package
 from serving.gateway import loading
 from serving.gateway.loading import Loader
 from serving.gateway.trial import TrialError, try_to_load
@@ -130,3 +133,24 @@ def test_what_has_passed_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.
     for name in ("1", "1", "2"):
         assert loader.load(tmp_path, name) == str(tmp_path)
     assert len(tried) == 3
+
+
+def test_two_versions_in_one_process_run_each_its_own_code(
+    saved: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow puts the code of both on the path, under which a module has one name."""
+    other = Path(shutil.copytree(package.SERVED, tmp_path / "served"))
+    text = (other / "values.py").read_text()
+    (other / "values.py").write_text(text.replace("return outputs\n", "return -outputs\n"))
+    monkeypatch.setattr(package, "SERVED", other)
+    shutil.rmtree(model / "code")
+    (tmp_path / "written").mkdir()
+    name = package.write_code(tmp_path / "written")
+    shutil.copytree(tmp_path / "written" / name, model / "code" / name)
+    shutil.copy(tmp_path / "written" / "model.py", model)
+
+    monkeypatch.setattr(loading, "try_to_load", lambda *_: None)
+    loader, path, items = Loader(), list(sys.path), np.zeros((1, 8, 8), np.uint8)
+    first, second = loader.load(saved, "first"), loader.load(model, "second")
+    np.testing.assert_array_equal(second.predict(items), -first.predict(items))
+    assert sys.path == path

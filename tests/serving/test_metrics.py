@@ -15,7 +15,7 @@ import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving import model
+from served import metrics
 from serving.rehearsal import read_golden
 from serving.server import Client, free_port, scoring_server
 from tests.conftest import ROOT
@@ -37,7 +37,7 @@ def samples(port: int) -> dict[tuple[str, tuple[str, ...]], float]:
 def test_totals_are_right_with_any_number_of_workers(saved: Path, tmp_path: Path, workers: int) -> None:
     items = read_golden(saved).requests[1]["body"]["inputs"]
     body, bad = json.dumps({"inputs": items[:2]}).encode(), json.dumps({"inputs": ["seven!"]}).encode()
-    metrics = free_port()
+    metrics_port = free_port()
 
     def ask(port: int) -> None:
         for _ in range(5):
@@ -46,13 +46,13 @@ def test_totals_are_right_with_any_number_of_workers(saved: Path, tmp_path: Path
                 assert client.invoke(body).status == 200
             assert client.invoke(bad).status == 400
 
-    with scoring_server(saved, workers, METRICS_PORT=str(metrics), TMPDIR=str(tmp_path)) as port:
+    with scoring_server(saved, workers, METRICS_PORT=str(metrics_port), TMPDIR=str(tmp_path)) as port:
         clients = [threading.Thread(target=ask, args=(port,)) for _ in range(8)]
         for client in clients:
             client.start()
         for client in clients:
             client.join()
-        values = samples(metrics)
+        values = samples(metrics_port)
     assert values["model_requests_total", ()] == 1000
     assert values["model_errors_total", ("encoding",)] == 40
     assert values["model_seconds_count", ()] == 960
@@ -68,26 +68,26 @@ def test_who_is_answered(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outside a container only this machine, unless METRICS_HOST says otherwise."""
     asked = []
     monkeypatch.setattr(prometheus_client, "start_http_server", lambda port, host, _: asked.append((host, port)))
-    monkeypatch.setattr(model, "IN_A_CONTAINER", ("/no/such/sign",))
-    assert model.serve_metrics(saved)
-    monkeypatch.setattr(model, "IN_A_CONTAINER", (str(saved),))
-    assert model.serve_metrics(saved)
+    monkeypatch.setattr(metrics, "IN_A_CONTAINER", ("/no/such/sign",))
+    assert metrics.serve_metrics(saved, [])
+    monkeypatch.setattr(metrics, "IN_A_CONTAINER", (str(saved),))
+    assert metrics.serve_metrics(saved, [])
     monkeypatch.setenv("METRICS_HOST", "10.0.0.1")
     monkeypatch.setenv("METRICS_PORT", "9000")
-    assert model.serve_metrics(saved)
+    assert metrics.serve_metrics(saved, [])
     assert asked == [("127.0.0.1", 9464), ("0.0.0.0", 9464), ("10.0.0.1", 9000)]
     monkeypatch.setenv("METRICS_PORT", "0")
-    assert model.serve_metrics(saved) is None
+    assert metrics.serve_metrics(saved, []) is None
     assert len(asked) == 3
 
 
 @pytest.mark.slow
 def test_a_second_server_on_the_same_machine_goes_without(saved: Path) -> None:
-    metrics = free_port()
-    with scoring_server(saved, METRICS_PORT=str(metrics)), scoring_server(saved, METRICS_PORT=str(metrics)) as second:
+    port = str(free_port())
+    with scoring_server(saved, METRICS_PORT=port), scoring_server(saved, METRICS_PORT=port) as second:
         body = json.dumps(read_golden(saved).requests[0]["body"]).encode()
         assert Client(second).invoke(body).status == 200
-        assert samples(metrics)["model_requests_total", ()] == 0
+        assert samples(int(port))["model_requests_total", ()] == 0
 
 
 def expressions() -> list[str]:
@@ -98,10 +98,8 @@ def expressions() -> list[str]:
 def test_dashboard_and_alerts_ask_for_metrics_that_exist(saved: Path) -> None:
     from prometheus_client import CollectorRegistry, generate_latest
 
-    from serving.model import Metrics
-
     registry = CollectorRegistry()
-    Metrics(registry, "digits", "1", [])
+    metrics.Metrics(registry, "digits", "1", [])
     families = {family.name for family in text_string_to_metric_families(generate_latest(registry).decode())}
     families |= {"http_requests", "http_request_seconds", "model_behind_alias"}  # the gateway's own
     asked = {name for text in expressions() for name in re.findall(r"\b(?:model|http)_[a-z_]+", text)}

@@ -49,9 +49,9 @@ def test_golden_requests_are_answered(slim: Client, saved: Path) -> None:
 
 def test_versions_of_before_there_were_pictures_of_any_size_are_served(model: Path) -> None:
     """The server comes with the checkout, the model's own file with the version."""
-    (code,) = model.rglob("model.py")
-    assert "any_size" in code.read_text()
-    code.write_text(code.read_text().replace("any_size", "unknown_then"))
+    (code,) = model.glob("code/*/model.py")
+    assert "self.any_size" in code.read_text()
+    code.write_text(code.read_text().replace("self.any_size", "self.unknown_then"))
     with slim_server(model) as port:
         assert replay(port, read_golden(model)) < 1e-5
 
@@ -214,7 +214,7 @@ def check_same(slim: Client, stock: Client, body: bytes, media_type: str) -> Non
 
 
 def test_a_fault_of_the_model_is_told_in_one_line(model: Path) -> None:
-    (code,) = model.rglob("model.py")
+    (code,) = model.glob("code/*/model.py")
     faults = "raise SystemExit", "raise TypeError('/opt/ml/model')", "return object()"
     lines = [f"        if model_input == [{number}]: {fault}\n" for number, fault in enumerate(faults)]
     head, body = code.read_text().split("        if not self._settled:", 1)

@@ -1,9 +1,10 @@
-"""What the served file accepts and refuses, on graphs small enough to know the answer."""
+"""What the served model accepts and refuses, on graphs small enough to know the answer."""
 
 from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import struct
 import subprocess
@@ -22,8 +23,10 @@ from mlflow.exceptions import MlflowException
 from onnx import TensorProto, helper
 from PIL import Image
 
-from serving import model as served_file
-from serving.model import OnnxModel
+from served import machine
+from served.model import OnnxModel
+from serving.package import write_code
+from tests.conftest import ROOMS
 
 HEIGHT, WIDTH = 2, 3
 PIXELS = np.array([[0, 1, 2], [253, 254, 255]], np.uint8)
@@ -45,30 +48,35 @@ def graph(path: Path, element: int, shape: tuple[int | str, ...]) -> Path:
     return path
 
 
-def loaded(path: Path) -> OnnxModel:
+def loaded(folder: Path, element: int, shape: tuple[int | str, ...], reader: str, writer: str = "numbers") -> OnnxModel:
+    """A model whose metadata say how items are read and answers are written."""
+    (folder / "artifacts").mkdir()
+    metadata = {"item": {"reader": reader}, "answer": {"writer": writer}}
+    (folder / "MLmodel").write_text(json.dumps({"metadata": metadata}))
     model = OnnxModel()
+    path = graph(folder / "artifacts" / "model.onnx", element, shape)
     model.load_context(SimpleNamespace(artifacts={"onnx": str(path)}))
     return model
 
 
 @pytest.fixture
 def grey(tmp_path: Path) -> OnnxModel:
-    return loaded(graph(tmp_path / "grey.onnx", TensorProto.UINT8, (HEIGHT, WIDTH)))
+    return loaded(tmp_path, TensorProto.UINT8, (HEIGHT, WIDTH), "pictures")
 
 
 @pytest.fixture
 def rgb(tmp_path: Path) -> OnnxModel:
-    return loaded(graph(tmp_path / "rgb.onnx", TensorProto.UINT8, (HEIGHT, WIDTH, 3)))
+    return loaded(tmp_path, TensorProto.UINT8, (HEIGHT, WIDTH, 3), "pictures")
 
 
 @pytest.fixture
 def any_size(tmp_path: Path) -> OnnxModel:
-    return loaded(graph(tmp_path / "any.onnx", TensorProto.UINT8, ("height", "width", 3)))
+    return loaded(tmp_path, TensorProto.UINT8, ("height", "width", 3), "pictures of any size", "pictures")
 
 
 @pytest.fixture
 def series(tmp_path: Path) -> OnnxModel:
-    return loaded(graph(tmp_path / "series.onnx", TensorProto.FLOAT, (4,)))
+    return loaded(tmp_path, TensorProto.FLOAT, (4,), "values")
 
 
 def encoded(picture: np.ndarray | Image.Image, **options: Any) -> str:
@@ -196,7 +204,7 @@ def test_a_model_that_fails_tells_no_details(grey: OnnxModel, monkeypatch: pytes
     def broken(*_: object) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr(grey, "_session", SimpleNamespace(run=broken))
+    monkeypatch.setattr(grey._session, "_session", SimpleNamespace(run=broken))
     with pytest.raises(MlflowException) as caught:
         grey.predict(None, [PIXELS.tolist()])
     assert caught.value.message == "the model failed"
@@ -221,17 +229,19 @@ def test_threads_follow_what_a_container_may_use(
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"{text}\n")
-    monkeypatch.setattr(served_file, "CGROUP", tmp_path)
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
-    assert served_file._cpus() == expected
+    assert machine.cpus() == expected
 
 
-def test_the_file_stands_alone() -> None:
+def test_what_ships_stands_alone(tmp_path: Path) -> None:
     """It must run where neither this project nor TensorFlow is installed."""
+    write_code(tmp_path)
     code = (
         "import runpy, sys\n"
-        f"runpy.run_path({served_file.__file__!r})\n"
-        "needless = {'tasks', 'forms', 'lifecycle', 'registry', 'serving', 'tensorflow', 'keras'}\n"
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "runpy.run_path(sys.path[0] + '/model.py')\n"
+        f"needless = {{*{ROOMS!r}, 'tensorflow', 'keras'}}\n"
         "needless &= {name.split('.')[0] for name in sys.modules}\n"
         "assert not needless, needless"
     )

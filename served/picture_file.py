@@ -1,7 +1,4 @@
-"""What a PNG or JPEG file is made of. A decoder is given only what the pixels need.
-
-`serving/model.py` has a copy of what stands here, since it has to do without this project; a test compares the two.
-"""
+"""What a PNG or JPEG file is made of. A decoder is given only what the pixels need."""
 
 from __future__ import annotations
 
@@ -20,6 +17,7 @@ MARKER = re.compile(rb"\xff([\x01-\xcf\xd8-\xfe])")
 SEGMENTS = {bytes([kind]) for kind in (*range(0xC0, 0xD0), *range(0xD9, 0xDE), 0xE0, 0xEE)}
 CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 MOST_PIECES = 50_000  # a PNG of 100 MB in the usual chunks of 8 kB has 12,000
+MOST_SCANS = 100  # of a JPEG; encoders write about ten, and each is a pass over the whole picture
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,

@@ -1,0 +1,159 @@
+"""What a server of predictions tells Prometheus."""
+
+import logging
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .machine import is_one_of_several
+from .refusal import KINDS
+
+logger = logging.getLogger("uvicorn.error")  # the scoring server shows it, and no other
+
+SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+CONFIDENCES = (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
+IN_A_CONTAINER = ("/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io")
+
+
+class Metrics:
+    """Counters and histograms.
+
+    Args:
+        registry: Of prometheus_client.
+        name: Of the registered model, "" where it is not known.
+        version: Of the registered model, "" where it is not known.
+        labels: Names of the classes in the order of the outputs; empty where the outputs are no probabilities.
+    """
+
+    def __init__(self, registry: Any, name: str, version: str, labels: list[str]) -> None:
+        from prometheus_client import Counter, Gauge, Histogram
+
+        def histogram(metric: str, help_: str, *buckets: float) -> Any:
+            return Histogram(metric, help_, buckets=buckets, registry=registry)
+
+        def counter(metric: str, help_: str, *labels: str) -> Any:
+            return Counter(metric, help_, labels, registry=registry)
+
+        self._info = Gauge(
+            "model_info",
+            "1; the labels say what is served",
+            ["name", "version"],
+            registry=registry,
+            multiprocess_mode="max",
+        )
+        self._info.labels(name, version).set(1)
+        self._requests = counter("model_requests", "Requests that reached the model")
+        self._errors = counter("model_errors", "Requests without an answer, by reason", "kind")
+        for kind in KINDS:  # a rate needs a value before the first error
+            self._errors.labels(kind)
+        self._predictions = counter("model_predictions", "Items by predicted class", "label")
+        self._counters: dict[str, Any] = {}
+        self._labels = self._known(labels)
+        self._seconds = histogram("model_seconds", "Time to decode a request and run the model", *SECONDS)
+        self._items = histogram("model_batch_items", "Items in a request", 1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
+        self._confidence = histogram("model_confidence", "Probability of the predicted class", *CONFIDENCES)
+
+    def _known(self, labels: list[str]) -> list[str]:
+        """These labels; each has a value from now on, which a rate needs before the first prediction."""
+        for label in labels:
+            self._counter(label)
+        return labels
+
+    def _counter(self, label: str) -> Any:
+        """Of the items that got this label. prometheus_client takes longer to find it."""
+        if label not in self._counters:
+            self._counters[label] = self._predictions.labels(label)
+        return self._counters[label]
+
+    def serves(self, name: str, version: str, labels: list[str]) -> None:
+        """Notes that another version answers from now on."""
+        self._info.clear()
+        self._info.labels(name, version).set(1)
+        self._labels = self._known(labels)
+
+    def refused(self, kind: str) -> None:
+        """Counts a request without an answer, by the reason, one of KINDS."""
+        self._requests.inc()
+        self._errors.labels(kind).inc()
+
+    def observed(self, answer: Any, items: Any, labels: list[str] | None = None) -> Any:
+        """`answer(items)`, counted and timed.
+
+        Args:
+            answer: Gives the outputs for the items.
+            items: What is asked about.
+            labels: Those of the version that answers, where it may be another one than `serves` was told.
+        """
+        labels = self._labels if labels is None else labels
+        started = time.perf_counter()
+        try:
+            outputs = answer(items)
+        except Exception as error:
+            self.refused(getattr(error, "kind", "internal"))
+            raise
+        self._requests.inc()
+        self._seconds.observe(time.perf_counter() - started)
+        self._items.observe(len(outputs))
+        if labels and outputs.shape[1:] == (len(labels),):
+            for index, confidence in zip(outputs.argmax(axis=1).tolist(), outputs.max(axis=1).tolist(), strict=True):
+                self._counter(labels[index]).inc()
+                self._confidence.observe(confidence)
+        return outputs
+
+
+def serve_metrics(model_path: Path, labels: list[str]) -> Metrics | None:
+    """Opens the metrics' port, `METRICS_PORT` (9464 where nothing is set, 0 for none) at `METRICS_HOST` (this machine
+    alone unless in a container). Of several workers one answers for all.
+
+    Args:
+        model_path: The model's folder.
+        labels: As for Metrics.
+
+    Returns:
+        None where nobody is to be told.
+    """
+    try:
+        port = int(os.environ.get("METRICS_PORT", "9464"))
+    except ValueError:
+        logger.warning("No metrics: METRICS_PORT must be a number, it is %r.", os.environ["METRICS_PORT"])
+        return None
+    everywhere = any(Path(sign).exists() for sign in IN_A_CONTAINER)  # others come in only where a port is published
+    host = os.environ.get("METRICS_HOST", "0.0.0.0" if everywhere else "127.0.0.1")
+    if port == 0:
+        return None
+    alone = not is_one_of_several()
+    if not alone:
+        # Read when prometheus_client is imported: the workers then count in files that whoever is asked adds up.
+        try:
+            shared = Path(tempfile.gettempdir(), f"model-metrics-{os.getppid()}")
+            shared.mkdir(mode=0o700, exist_ok=True)
+            if hasattr(os, "getuid") and shared.stat().st_uid != os.getuid():
+                raise PermissionError(f"{shared} is somebody else's")
+        except OSError as error:
+            logger.warning("No metrics, there is no place for the workers to count at: %s", error)
+            return None
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(shared)
+    import prometheus_client
+    from prometheus_client import multiprocess
+
+    registry = prometheus_client.CollectorRegistry()
+    if not alone:
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    metrics = Metrics(registry if alone else None, *registered_as(model_path), labels)
+    try:
+        prometheus_client.start_http_server(port, host, registry)
+    except OSError as error:
+        if alone:  # else it is another worker that has the port, and answers for this one too
+            logger.warning("No metrics at %s:%d: %s", host, port, error)
+    return metrics
+
+
+def registered_as(model_path: Path) -> tuple[str, str]:
+    """Name and version of a model that came from the Model Registry, of which MLflow leaves a note; else empty."""
+    note = model_path / "registered_model_meta"
+    meta = yaml.safe_load(note.read_text(encoding="utf-8")) if note.exists() else {}
+    return meta.get("model_name") or "", str(meta.get("model_version") or "")
