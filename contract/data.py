@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from contract.digests import digest
 from contract.errors import UserError
+from contract.items import taken
+from forms.outputs import Outputs, arrays, each
 
 SplitName = Literal["train", "validation", "test"]
 
@@ -21,20 +23,20 @@ class Split:
     """Examples of one split, in a fixed order.
 
     Attributes:
-        inputs: Raw values as they are served, uint8 or float32, of shape (N, ...).
-        targets: The right answers, of shape (N, ...).
+        inputs: Raw values as they are served, uint8 or float32: an array (N, ...), or where they are not one array in
+            memory, `Files` or `Ragged`.
+        targets: The right answers, the same; by name where the task has several.
         judge: What else outputs are judged by, where it is not the same everywhere, e.g. a loss network.
     """
 
-    inputs: np.ndarray
-    targets: np.ndarray
+    inputs: Any
+    targets: Outputs
     judge: str = ""
 
     def __post_init__(self) -> None:
-        if len(self.inputs) != len(self.targets):
-            raise ValueError(
-                f"Expected as many targets as inputs, received {len(self.targets)} for {len(self.inputs)}."
-            )
+        for targets in arrays(self.targets):
+            if len(self.inputs) != len(targets):
+                raise ValueError(f"Expected as many targets as inputs, received {len(targets)} for {len(self.inputs)}.")
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -47,17 +49,17 @@ class Split:
         """
         if count > len(self):
             raise UserError(f"train_examples must be at most {len(self)}, received {count}.")
-        rows = np.random.default_rng(seed).permutation(len(self))[:count]
-        return dataclasses.replace(self, inputs=self.inputs[rows], targets=self.targets[rows])
+        return self.take(np.random.default_rng(seed).permutation(len(self))[:count])
+
+    def take(self, rows: np.ndarray) -> Split:
+        """The examples of these places. No file is read for that."""
+        targets = each(lambda one: taken(one, rows), self.targets)
+        return dataclasses.replace(self, inputs=taken(self.inputs, rows), targets=targets)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the judge and of the dtype, shape and values of both arrays, in hexadecimal."""
-        hasher = hashlib.sha256(self.judge.encode())
-        for array in (self.inputs, self.targets):
-            hasher.update(f"{array.dtype.str}{array.shape}".encode())
-            hasher.update(np.ascontiguousarray(array).data)
-        return hasher.hexdigest()
+        """What identifies these examples, see contract.digests."""
+        return digest([self.inputs, *arrays(self.targets)], self.judge)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import tasks
 from contract.config import Config, converted
 from contract.data import Scores, Split, SplitName
@@ -18,6 +16,7 @@ from contract.errors import UserError, unknown
 from contract.studies import Search, Study
 from forms.answer import Answer
 from forms.item import Item
+from forms.outputs import Outputs
 
 if TYPE_CHECKING:  # Keras and Matplotlib take seconds to import; only training and drawing need them.
     import keras
@@ -91,7 +90,8 @@ class Task:
         load: Reads one split. Test data is read by `evaluate` alone.
         build: Makes the compiled, untrained Keras model of a configuration. It takes `Split.inputs` as they are,
             preprocessing is part of it.
-        scores: (split, outputs) -> one row an example. Outputs are the served model's, as the answer's form says.
+        scores: (split, outputs) -> one row an example. Outputs are the served model's, as the answer's form says: an
+            array, or where there are several, a dictionary of them by name.
         metrics: Scores -> values by name without the split, "loss" and the primary one among them.
         figures: (split, outputs) -> pictures by file name, for people to look at.
         model_figures: (model, split) -> pictures of the trained Keras model itself, if there are any.
@@ -116,9 +116,9 @@ class Task:
     models: Mapping[str, Config]
     load: Callable[[SplitName], Split]
     build: Callable[[Any], keras.Model]
-    scores: Callable[[Split, np.ndarray], Scores]
+    scores: Callable[[Split, Outputs], Scores]
     metrics: Callable[[Scores], dict[str, float]]
-    figures: Callable[[Split, np.ndarray], Figures]
+    figures: Callable[[Split, Outputs], Figures]
     primary: Primary
     item: Item
     answer: Answer
@@ -128,7 +128,7 @@ class Task:
     model_figures: Callable[[keras.Model, Split], Figures] | None = None
     studies: Mapping[str, Study] = field(default_factory=dict)
     search: Search | None = None
-    baseline: Callable[[Split], np.ndarray] | None = None
+    baseline: Callable[[Split], Outputs] | None = None
     stylize: Callable[..., Iterator[Sketch]] | None = None
 
     @property

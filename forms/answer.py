@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from forms import answers, form
+from forms.outputs import Outputs
 
 
 @dataclass(frozen=True)
@@ -16,33 +17,38 @@ class Answer(form.Form):
     """The form of what a model answers.
 
     Outputs, of shape (N, ...), are what the graph gives. Served, they are what served/model.py gives; sent, what
-    stands under "predictions" in a scoring server's reply.
+    stands under "predictions" in a scoring server's reply. A model may give several, which are a dictionary then.
     """
 
     writer: ClassVar[str] = "numbers"  # what writes it in a scoring server, of served.model.WRITERS
     golden_examples: ClassVar[int] = 8  # in each golden request
 
     def metadata(self) -> dict[str, Any]:
-        return super().metadata() | {"writer": self.writer}
+        return super().metadata() | {"writer": self.writer, "counted": self.counted}
 
     @property
-    def counted(self) -> list[str]:
-        """Names of what is counted: of the classes, in the order of the outputs; none where outputs are no classes."""
-        return []
+    def named(self) -> Mapping[str, Answer]:
+        """The forms of each answer by name, where a model gives several."""
+        return {}
 
-    def tolerance(self, served: np.ndarray) -> float:
+    @property
+    def counted(self) -> dict[str, list[str]]:
+        """Names of what is counted: of the classes, in the order of the outputs, by the output's name, which is empty
+        where there is one; nothing where outputs are no classes."""
+        return {}
+
+    def tolerance(self, served: Outputs) -> Any:
         """Largest absolute difference that counts as the same answer. Keras and ONNX Runtime add floats in different
         orders; the difference is some 1e-6 of a network's outputs."""
         return 1e-4
 
-    def served(self, outputs: np.ndarray) -> np.ndarray:
+    def served(self, outputs: Outputs) -> Outputs:
         return outputs
 
-    def sent(self, served: np.ndarray, as_files: bool) -> list[Any]:
-        result: list[Any] = served.tolist()
-        return result
+    def sent(self, served: Outputs, as_files: bool) -> Any:
+        return served.tolist()
 
-    def reply(self, served: np.ndarray) -> dict[str, Any]:
+    def reply(self, served: Outputs) -> dict[str, Any]:
         """What the gateway says to one item, of which `served` (...) is the answer."""
         raise NotImplementedError
 
@@ -50,15 +56,15 @@ class Answer(form.Form):
         """The JSON schema of `reply`."""
         raise NotImplementedError
 
-    def profile(self, served: np.ndarray) -> dict[str, Any]:
+    def profile(self, served: Outputs) -> dict[str, Any]:
         """What the answers to the validation split looked like, to compare those to other items with."""
         return {}
 
-    def perfect(self, targets: np.ndarray) -> np.ndarray | None:
+    def perfect(self, targets: Outputs) -> Outputs:
         """Served outputs that are right, for targets (N, ...); None where no answer is the only right one."""
         return None
 
-    def likely(self, inputs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    def likely(self, inputs: np.ndarray, generator: np.random.Generator) -> Outputs:
         """Served outputs as a model might give them for inputs (N, ...), drawn at random."""
         raise NotImplementedError
 

@@ -9,7 +9,7 @@ import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 
 class UnknownFormError(Exception):
@@ -24,6 +24,13 @@ class Form:
     def name(self) -> str:
         """That of the module."""
         return type(self).__module__.rpartition(".")[2]
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any]) -> Self:
+        """The form that `metadata` gave, or that of other code."""
+        known = {one.name for one in dataclasses.fields(cls)}
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in metadata.items()}
+        return cls(**{key: value for key, value in values.items() if key in known})
 
     def metadata(self) -> dict[str, Any]:
         """What `read` makes a form of again; YAML and JSON can hold it."""
@@ -41,12 +48,9 @@ def read(package: ModuleType, metadata: Mapping[str, Any]) -> Any:
     name = metadata.get("form")
     if name not in names(package):
         raise UnknownFormError(f"the form {name!r} is not one of {', '.join(names(package))}")
-    form = importlib.import_module(f"{package.__name__}.{name}").FORM
-    known = {one.name for one in dataclasses.fields(form)}
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in metadata.items()}
     try:
-        return form(**{key: value for key, value in values.items() if key in known})
-    except (TypeError, ValueError) as error:
+        return importlib.import_module(f"{package.__name__}.{name}").FORM.of(metadata)
+    except (TypeError, ValueError, KeyError) as error:
         raise UnknownFormError(f"the form {name!r} lacks a value: {error}") from None
 
 

@@ -33,11 +33,13 @@ class Way:
     """One of the ways in which items can be sent to a scoring server.
 
     Attributes:
+        name: One of "numbers", "bytes" and "files".
         items: The items, (N, ...).
         sent: What is sent for each of them.
         as_files: Whether answers that can be files are files, too.
     """
 
+    name: str
     items: np.ndarray
     sent: list[Any]
     as_files: bool = False
@@ -111,9 +113,9 @@ class Item(form.Form):
         return np.array(sent, dtype=object).reshape(shape)
 
     def ways(self, inputs: np.ndarray) -> Iterator[Way]:
-        """The ways in which these items (N, ...) may be sent to a scoring server, as numbers first."""
-        yield Way(inputs, inputs.tolist())
-        yield Way(inputs, [base64.b64encode(one.tobytes()).decode() for one in inputs])
+        """The ways in which these items (N, ...) may be sent to a scoring server; one is as numbers."""
+        yield Way("numbers", inputs, inputs.tolist())
+        yield Way("bytes", inputs, [base64.b64encode(one.tobytes()).decode() for one in inputs])
 
     def request_schema(self) -> dict[str, Any]:
         """What OpenAPI calls the request body of a prediction: JSON, and a file where files are taken."""

@@ -59,7 +59,7 @@ class PictureItem(Item):
 
     def ways(self, inputs: np.ndarray) -> Iterator[Way]:
         yield from super().ways(inputs)
-        yield Way(inputs, [png(one) for one in inputs])
+        yield Way("files", inputs, [png(one) for one in inputs])
 
     def seen(self, item: np.ndarray) -> dict[str, Any]:
         return {"image": item.ravel().tolist()}

@@ -76,7 +76,7 @@ def fingerprint(task: Task, config: Config, data: Mapping[str, str], root: Path 
     """
     # As JSON gives it back: what is compared has been stored.
     values = json.loads(json.dumps(dataclasses.asdict(config)))
-    forms = tuple(type(form).__module__ for form in (task.item, task.answer))
+    forms = tuple(type(form).__module__ for form in (task.item, task.answer, *task.answer.named.values()))
     return Fingerprint(_code_digests(task.name, forms, root), values, dict(data), runs.libraries())
 
 

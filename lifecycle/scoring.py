@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
@@ -16,6 +17,7 @@ from mlflow.pyfunc import PyFuncModel
 from rich.console import Console
 from rich.table import Table
 
+from forms.outputs import Outputs
 from lifecycle import runs
 from lifecycle.model_files import fetch
 from lifecycle.training import log_data
@@ -29,7 +31,7 @@ from registry.candidates import (
 )
 from registry.card import describe, worst_slices
 from serving.rehearsal import RehearsalError
-from tasks.contract import Scores, Split, Task, UserError, one_line
+from tasks.contract import Scores, Split, Task, UserError, answered, batches, one_line
 
 BATCH_SIZE, MOST_VALUES = 256, 2**20  # examples a request, and input values, so that large pictures are few
 RESAMPLES = 1_000
@@ -99,22 +101,20 @@ def load(path: Path, uri: str) -> PyFuncModel:
         raise RehearsalError(f"{uri} does not load: {error}") from error
 
 
-def predict(model: PyFuncModel, inputs: np.ndarray) -> np.ndarray:
-    """The served model's outputs for all inputs, batch by batch.
+def predict(model: PyFuncModel, inputs: Any) -> Outputs:
+    """The served model's outputs for all inputs, batch by batch; by name where there are several.
 
     Raises:
         RehearsalError: It does not answer.
     """
-    size = batch_size(inputs)
-    starts = range(0, len(inputs), size)
     try:
-        return np.concatenate([model.predict(list(inputs[start : start + size])) for start in starts])
+        return answered(inputs, lambda batch: model.predict(list(batch)), batch_size(inputs))
     except Exception as error:  # its own code runs here, too
         raise RehearsalError(f"it does not answer the test split: {one_line(error)}") from error
 
 
-def batch_size(inputs: np.ndarray) -> int:
-    """How many of these inputs (N, ...) make a request."""
+def batch_size(inputs: Any) -> int:
+    """How many of these inputs make a request."""
     return max(1, min(BATCH_SIZE, len(inputs), MOST_VALUES // inputs[0].size))
 
 
@@ -143,12 +143,12 @@ def score_baseline(task: Task, test: Split) -> None:
         print(f"baseline {name}: {interval.value:.4f} ({interval.low:.4f} to {interval.high:.4f})")
 
 
-def latencies(model: PyFuncModel, inputs: np.ndarray) -> dict[str, float]:
+def latencies(model: PyFuncModel, inputs: Any) -> dict[str, float]:
     """Median and 95th percentile in milliseconds of `predict` in this process, for one item and for a batch."""
     result = {}
     most = batch_size(inputs)
     for name, size, repeats in (("item", 1, LATENCY_REPEATS), (f"batch_{most}", most, LATENCY_REPEATS // 10)):
-        items = list(inputs[:size])
+        items = list(inputs[batches(inputs, size)[0]])
         model.predict(items)  # the first call is not like the others
         times = []
         for _ in range(repeats):

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mlflow
-import numpy as np
 from mlflow import MlflowClient
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.dataset import Dataset
+from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.numpy_dataset import from_numpy
 from mlflow.entities import Run
 from rich.console import Console
 from rich.table import Table
 
+from forms.outputs import Outputs
 from lifecycle import runs
 from lifecycle.fingerprint import fingerprint, log_fingerprint
 from lifecycle.model_files import keep_manifest
@@ -27,8 +30,8 @@ from lifecycle.terminal import import_keras
 from registry.candidates import NUMBER_METRIC, TASK_TAG, WEIGHTS_TAG, find, next_number
 from registry.card import ITEM_PARAM, Facts, describe, render
 from registry.store import retried_once
-from serving.package import Package, package, run_onnx
-from tasks.contract import Config, Split, Task
+from serving.package import Package, check_outputs, package, run_onnx
+from tasks.contract import Config, Items, Split, Task
 
 if TYPE_CHECKING:
     from lifecycle.callbacks import Watch
@@ -141,7 +144,7 @@ def measured_on_training(task: Task, packaged: Package, train_split: Split, most
     return measured(task, seen, task.answer.served(outputs), "trained")
 
 
-def measured(task: Task, split: Split, outputs: np.ndarray, prefix: str) -> dict[str, float]:
+def measured(task: Task, split: Split, outputs: Outputs, prefix: str) -> dict[str, float]:
     """The task's metrics as `<prefix>_<metric>`."""
     return {f"{prefix}_{name}": value for name, value in task.metrics(task.scores(split, outputs)).items()}
 
@@ -170,6 +173,9 @@ def fit(
         logger.info("Continues run %s after epoch %d.", interrupted.run.info.run_id, interrupted.epochs_done)
     else:
         model = task.build(config)
+        # What is wrong with them would else be found after hours. Before a model is called, Keras knows them of some.
+        if (outputs := getattr(model, "output", None)) is not None:
+            check_outputs(task, outputs)
     mlflow.log_param("model.parameters", model.count_params())
     callbacks = [EpochLogger(watch), *([Checkpointer(config.epochs)] if checkpoints else [])]
     first = interrupted.epochs_done if interrupted else 0
@@ -180,11 +186,15 @@ def fit(
 def log_data(task: Task, **splits: Split) -> None:
     """Logs each split as a run input, and its whole digest as a parameter."""
     for name, split in splits.items():
-        dataset = from_numpy(
-            split.inputs, targets=split.targets, name=f"{task.name}-{name}", digest=split.digest[:MAX_DATASET_DIGEST]
-        )
-        retried_once(mlflow.log_input, dataset, context=name)
+        retried_once(mlflow.log_input, _dataset(split, f"{task.name}-{name}"), context=name)
         mlflow.log_params({f"data.{name}_digest": split.digest, f"data.{name}_examples": len(split)})
+
+
+def _dataset(split: Split, name: str) -> Dataset:
+    digest = split.digest[:MAX_DATASET_DIGEST]
+    if isinstance(split.inputs, Items):  # of which MLflow would make an array
+        return MetaDataset(CodeDatasetSource(tags={}), name, digest)  # type: ignore[abstract]  # MLflow's own stubs
+    return from_numpy(split.inputs, targets=split.targets, name=name, digest=digest)
 
 
 def add_card(

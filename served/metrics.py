@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from .machine import is_one_of_several
@@ -16,6 +17,7 @@ logger = logging.getLogger("uvicorn.error")  # the scoring server shows it, and 
 
 SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 CONFIDENCES = (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
+Labels = dict[str, list[str]]
 IN_A_CONTAINER = ("/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io")
 
 
@@ -26,10 +28,11 @@ class Metrics:
         registry: Of prometheus_client.
         name: Of the registered model, "" where it is not known.
         version: Of the registered model, "" where it is not known.
-        labels: Names of the classes in the order of the outputs; empty where the outputs are no probabilities.
+        labels: Names of the classes, in the order in which an output has their probabilities, by the output's name,
+            which is empty where there is one; outputs that are no probabilities are left out.
     """
 
-    def __init__(self, registry: Any, name: str, version: str, labels: list[str]) -> None:
+    def __init__(self, registry: Any, name: str, version: str, labels: Labels) -> None:
         from prometheus_client import Counter, Gauge, Histogram
 
         def histogram(metric: str, help_: str, *buckets: float) -> Any:
@@ -50,26 +53,42 @@ class Metrics:
         self._errors = counter("model_errors", "Requests without an answer, by reason", "kind")
         for kind in KINDS:  # a rate needs a value before the first error
             self._errors.labels(kind)
-        self._predictions = counter("model_predictions", "Items by predicted class", "label")
-        self._counters: dict[str, Any] = {}
+        self._predictions = counter("model_predictions", "Items by predicted class", "output", "label")
+        self._confidences = Histogram(
+            "model_confidence",
+            "Probability of the predicted class",
+            ["output"],
+            buckets=CONFIDENCES,
+            registry=registry,
+        )
+        # prometheus_client takes longer to find them.
+        self._counters: dict[tuple[str, str], Any] = {}
+        self._histograms: dict[str, Any] = {}
         self._labels = self._known(labels)
         self._seconds = histogram("model_seconds", "Time to decode a request and run the model", *SECONDS)
         self._items = histogram("model_batch_items", "Items in a request", 1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
-        self._confidence = histogram("model_confidence", "Probability of the predicted class", *CONFIDENCES)
 
-    def _known(self, labels: list[str]) -> list[str]:
+    def _known(self, labels: Labels) -> Labels:
         """These labels; each has a value from now on, which a rate needs before the first prediction."""
-        for label in labels:
-            self._counter(label)
+        for output, names in labels.items():
+            self._confidence(output)
+            for label in names:
+                self._counter(output, label)
         return labels
 
-    def _counter(self, label: str) -> Any:
-        """Of the items that got this label. prometheus_client takes longer to find it."""
-        if label not in self._counters:
-            self._counters[label] = self._predictions.labels(label)
-        return self._counters[label]
+    def _counter(self, output: str, label: str) -> Any:
+        """Of the items that got this label."""
+        if (output, label) not in self._counters:
+            self._counters[output, label] = self._predictions.labels(output, label)
+        return self._counters[output, label]
 
-    def serves(self, name: str, version: str, labels: list[str]) -> None:
+    def _confidence(self, output: str) -> Any:
+        """Of the probabilities in this output."""
+        if output not in self._histograms:
+            self._histograms[output] = self._confidences.labels(output)
+        return self._histograms[output]
+
+    def serves(self, name: str, version: str, labels: Labels) -> None:
         """Notes that another version answers from now on."""
         self._info.clear()
         self._info.labels(name, version).set(1)
@@ -80,7 +99,7 @@ class Metrics:
         self._requests.inc()
         self._errors.labels(kind).inc()
 
-    def observed(self, answer: Any, items: Any, labels: list[str] | None = None) -> Any:
+    def observed(self, answer: Any, items: Any, labels: Labels | None = None) -> Any:
         """`answer(items)`, counted and timed.
 
         Args:
@@ -97,15 +116,21 @@ class Metrics:
             raise
         self._requests.inc()
         self._seconds.observe(time.perf_counter() - started)
-        self._items.observe(len(outputs))
-        if labels and outputs.shape[1:] == (len(labels),):
-            for index, confidence in zip(outputs.argmax(axis=1).tolist(), outputs.max(axis=1).tolist(), strict=True):
-                self._counter(labels[index]).inc()
-                self._confidence.observe(confidence)
+        self._items.observe(len(items))
+        for output, names in labels.items():
+            probabilities = outputs[output] if output else outputs
+            if probabilities.shape[1:] == (len(names),):
+                self._count(output, names, probabilities)
         return outputs
 
+    def _count(self, output: str, names: list[str], probabilities: np.ndarray) -> None:
+        confidence = self._confidence(output).observe
+        for index, share in zip(probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).tolist(), strict=True):
+            self._counter(output, names[index]).inc()
+            confidence(share)
 
-def serve_metrics(model_path: Path, labels: list[str]) -> Metrics | None:
+
+def serve_metrics(model_path: Path, labels: Labels) -> Metrics | None:
     """Opens the metrics' port, `METRICS_PORT` (9464 where nothing is set, 0 for none) at `METRICS_HOST` (this machine
     alone unless in a container). Of several workers one answers for all.
 

@@ -120,10 +120,12 @@ class PicturesOfAnySize(Pictures):
 class Painted(Numbers):
     """Writes pictures, red, green and blue in 0..255: as whole numbers, or as PNG files in base64."""
 
-    def values(self, outputs: np.ndarray) -> np.ndarray:
-        return np.rint(outputs).clip(0, 255).astype(np.uint8)
+    def array(self, output: np.ndarray) -> np.ndarray:
+        return np.rint(output).clip(0, 255).astype(np.uint8)
 
-    def file(self, values: np.ndarray) -> str:
+    def one(self, values: np.ndarray, as_file: bool) -> np.ndarray | str:
+        if not as_file:
+            return super().one(values, as_file)
         buffer = io.BytesIO()
-        Image.fromarray(values).save(buffer, "PNG", compress_level=1)  # the next level takes twice as long
+        Image.fromarray(values[0]).save(buffer, "PNG", compress_level=1)  # the next level takes twice as long
         return binascii.b2a_base64(buffer.getvalue(), newline=False).decode()

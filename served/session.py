@@ -24,6 +24,7 @@ class Session:
     """A graph that is loaded and was run once.
 
     Attributes:
+        outputs: Their names.
         shape: Of one item, without the batch; a side that may be any has a name in the graph, and here is None.
         dtype: Of one item.
     """
@@ -35,20 +36,21 @@ class Session:
         options.intra_op_num_threads = 1 if is_one_of_several() else cpus()
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         (graph_input,) = self._session.get_inputs()
+        self.outputs = [output.name for output in self._session.get_outputs()]
         self._input = graph_input.name
         self.shape = tuple(side if isinstance(side, int) else None for side in graph_input.shape[1:])
         self.dtype = DTYPES[graph_input.type]
         # The first run takes longer; it is not a user's.
         self.run(np.zeros([1, *(side or SAMPLE_SIDE for side in self.shape)], self.dtype))
 
-    def run(self, batch: np.ndarray) -> np.ndarray:
-        """The outputs (N, ...) for items (N, ...).
+    def run(self, batch: np.ndarray) -> dict[str, np.ndarray]:
+        """The outputs (N, ...) by name for items (N, ...).
 
         Raises:
             MlflowException: INTERNAL_ERROR, it failed.
         """
         try:
-            return np.asarray(self._session.run(None, {self._input: batch})[0])
+            return dict(zip(self.outputs, self._session.run(None, {self._input: batch}), strict=True))
         except Exception as error:  # ONNX Runtime has no common class of its own
             logger.exception("The model failed on a batch of shape %s.", batch.shape)
             raise MlflowException("the model failed", error_code=INTERNAL_ERROR) from error

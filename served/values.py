@@ -117,12 +117,51 @@ def unpacked(text: str) -> bytes:
 
 
 class Numbers:
-    """Writes answers as the network gives them."""
+    """Writes an answer as the network gives it."""
 
-    def values(self, outputs: np.ndarray) -> np.ndarray:
-        """What is answered, of shape (N, ...) as the outputs are."""
-        return outputs
+    def check(self, outputs: list[str]) -> None:
+        """Sees to it that no output would be dropped."""
+        if len(outputs) != 1:
+            raise ValueError(f"the graph has the outputs {sorted(outputs)}, its answer is one")
 
-    def file(self, values: np.ndarray) -> np.ndarray | str:
-        """The answer to one item (...) that came as a file."""
-        return values
+    def values(self, outputs: dict[str, np.ndarray]) -> np.ndarray:
+        """What is answered, of shape (N, ...), where this is the one output."""
+        (output,) = outputs.values()
+        return self.array(output)
+
+    def array(self, output: np.ndarray) -> np.ndarray:
+        """What is answered, of shape (N, ...) as the output is."""
+        return output
+
+    def one(self, values: np.ndarray, as_file: bool) -> np.ndarray | str:
+        """The answer (...) to the one item of `values` (1, ...), which may have come as a file."""
+        first: np.ndarray = values[0]
+        return first
+
+    def together(self, answers: list[Any]) -> Any:
+        """The answers to several items, each given by `one`."""
+        return answers
+
+
+class Named:
+    """Writes several answers, each under the name of its output.
+
+    Args:
+        writers: What writes each of them.
+    """
+
+    def __init__(self, writers: dict[str, Numbers]) -> None:
+        self._writers = writers
+
+    def check(self, outputs: list[str]) -> None:
+        if sorted(outputs) != sorted(self._writers):
+            raise ValueError(f"the graph has the outputs {sorted(outputs)}, its answer {sorted(self._writers)}")
+
+    def values(self, outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {name: writer.array(outputs[name]) for name, writer in self._writers.items()}
+
+    def one(self, values: dict[str, np.ndarray], as_file: bool) -> dict[str, np.ndarray | str]:
+        return {name: writer.one(values[name], as_file) for name, writer in self._writers.items()}
+
+    def together(self, answers: list[Any]) -> Any:
+        return {name: [answer[name] for answer in answers] for name in self._writers}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -19,8 +20,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as in served/session.py
 import numpy as np
 
 from forms.answer import deciles
+from forms.outputs import Outputs, arrays, each
 from serving.manifest import digest_of, manifest_of
-from tasks.contract import Split, Task
+from tasks.contract import Split, Task, UserError, answered, batches
 
 if TYPE_CHECKING:
     import keras
@@ -50,7 +52,7 @@ class Package:
         folder: Where it was written.
         code: Name of the folder there with the code that answers.
         artifacts: Paths by the names that served/model.py and people know them under.
-        outputs: The served outputs for the validation split.
+        outputs: The served outputs for the validation split, by name where there are several.
         parity: Largest absolute difference between the ONNX and the Keras outputs on the validation split.
         metadata: What those who serve the model have to know of it.
     """
@@ -59,7 +61,7 @@ class Package:
     code: str
     artifacts: dict[str, str]
     metadata: dict[str, Any]
-    outputs: np.ndarray
+    outputs: Outputs
     parity: float
 
     def write(self, how: Callable[..., Any], **arguments: Any) -> Any:
@@ -77,7 +79,8 @@ class Package:
 
 def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> Package:
     """Writes model.onnx, model.keras, golden.json, profile.json and the code that answers into `folder`."""
-    expected = model.predict(validation.inputs, batch_size=512, verbose=0)
+    check_outputs(task, model.predict(validation.inputs[:1], verbose=0))
+    expected = answered(validation.inputs, functools.partial(model.predict, verbose=0))
     model.export(folder / "model.onnx", format="onnx", verbose=False)
     outputs = run_onnx(folder / "model.onnx", validation.inputs)
     model.save(folder / "model.keras")
@@ -98,7 +101,7 @@ def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> 
             "weights_digest": weights_digest(model),
         },
         outputs=task.answer.served(outputs),
-        parity=float(np.abs(outputs - expected).max()),
+        parity=max(float(np.abs(one).max()) for one in arrays(each(np.subtract, outputs, expected))),
     )
 
 
@@ -124,32 +127,61 @@ def _on_the_path(folder: Path) -> Iterator[None]:
         sys.path.remove(str(folder))
 
 
-def run_onnx(path: Path, inputs: np.ndarray, batch_size: int = 512) -> np.ndarray:
-    """The graph's outputs for all inputs."""
+def check_outputs(task: Task, outputs: Any) -> None:
+    """Sees to it that every output of a model has its place in the task's answer: nobody would see the others.
+
+    Args:
+        outputs: As Keras has them: a tensor or an array, a dictionary of these, or a list.
+
+    Raises:
+        UserError: One has none, or the answer names one that is not there.
+    """
+    expected = sorted(task.answer.named) or "one output without a name"
+    given: Any = "one output without a name"
+    if isinstance(outputs, dict):
+        given = sorted(outputs)
+    elif isinstance(outputs, list | tuple):
+        given = f"{len(outputs)} outputs without names"
+    if given != expected:
+        raise UserError(
+            f"The model of {task.name} has {given}, its answer names {expected}. Name outputs with "
+            'keras.Model(inputs, {"name": ...}), and their forms with answer=Several({"name": ...}).'
+        )
+
+
+def run_onnx(path: Path, inputs: Any) -> Outputs:
+    """The graph's outputs for all inputs; by name where there are several."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    starts = range(0, len(inputs), batch_size)
-    return np.concatenate([session.run(None, {name: inputs[start : start + batch_size]})[0] for start in starts])
+    names = [output.name for output in session.get_outputs()]
+
+    def run(batch: np.ndarray) -> Outputs:
+        outputs = session.run(None, {name: batch})
+        return dict(zip(names, outputs, strict=True)) if len(names) > 1 else outputs[0]
+
+    return answered(inputs, run)
 
 
-def golden(task: Task, model: keras.Model, inputs: np.ndarray) -> dict[str, Any]:
+def golden(task: Task, model: keras.Model, inputs: Any) -> dict[str, Any]:
     """Requests with their right answers, as the Keras model gives them, in every way in which items may come. The
-    examples are spread evenly over the split."""
-    rows = np.linspace(0, len(inputs) - 1, min(task.answer.golden_examples, len(inputs)), dtype=int)
-    requests, tolerance = [], 0.0
+    examples are spread evenly over the split; where they are of different shapes, over those of the commonest."""
+    alike = max(batches(inputs, len(inputs)), key=len)
+    rows = alike[np.linspace(0, len(alike) - 1, min(task.answer.golden_examples, len(alike)), dtype=int)]
+    requests, tolerances = [], []
     for way in task.item.ways(inputs[rows]):
         served = task.answer.served(model.predict(way.items, verbose=0))
-        tolerance = max(tolerance, task.answer.tolerance(served))
-        requests.append({"body": {"inputs": way.sent}, "predictions": task.answer.sent(served, way.as_files)})
-    return {"tolerance": tolerance, "requests": requests}
+        tolerances.append(task.answer.tolerance(served))
+        answers = task.answer.sent(served, way.as_files)
+        requests.append({"way": way.name, "body": {"inputs": way.sent}, "predictions": answers})
+    return {"tolerance": each(lambda *ways: max(ways), *tolerances), "requests": requests}
 
 
-def profile(task: Task, validation: Split, outputs: np.ndarray) -> dict[str, Any]:
+def profile(task: Task, validation: Split, outputs: Outputs) -> dict[str, Any]:
     """What inputs and predictions looked like, to compare served traffic with: deciles of each example's mean input
     value, and what the answer's form counts."""
-    means = validation.inputs.reshape(len(validation), -1).mean(axis=1)
+    means = answered(validation.inputs, lambda batch: batch.reshape(len(batch), -1).mean(axis=1))
     inputs = {"examples": len(validation), "input_mean_deciles": deciles(means, 4)}
     return inputs | task.answer.profile(task.answer.served(outputs))
 

@@ -97,7 +97,7 @@ def scores(labels: Sequence[str], split: Split, outputs: np.ndarray) -> Scores:
 
 
 def figures(labels: Sequence[str], split: Split, outputs: np.ndarray) -> Figures:
-    """Confusion matrix, reliability diagram, recall by class and the images that were got most wrong."""
+    """Confusion matrix, reliability diagram, recall by class and, of images of one size, those got most wrong."""
     from tasks import drawing  # Matplotlib takes half a second to import, promotion and serving draw nothing
 
     predicted = outputs.argmax(axis=1)
@@ -105,6 +105,9 @@ def figures(labels: Sequence[str], split: Split, outputs: np.ndarray) -> Figures
     yield "confusion_matrix.png", drawing.confusion(labels, confusion)
     yield "recall_by_class.png", drawing.recall_by_class(labels, confusion)
     yield "reliability.png", drawing.reliability(*reliability(outputs.max(axis=1), predicted == split.targets))
+    shape = split.inputs.shape
+    if len(shape) not in (3, 4) or None in shape:
+        return
     worst = np.argsort(-cross_entropy(split.targets, outputs))[:30]
     worst = worst[predicted[worst] != split.targets[worst]]
     captions = [f"{labels[split.targets[i]]} taken for {labels[predicted[i]]} ({outputs[i].max():.0%})" for i in worst]

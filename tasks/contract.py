@@ -4,6 +4,8 @@ A task is a folder `tasks/<name>/` whose package defines `TASK`, a frozen `Task`
 through this module only, so a new task needs no change outside its own folder.
 """
 
+from contract.batches import answered, batches, bounded
+from contract.cache import cache_folder
 from contract.config import Config
 from contract.data import Scores, Split, SplitName
 from contract.errors import (
@@ -16,13 +18,17 @@ from contract.errors import (
     one_line,
     unknown,
 )
+from contract.items import Files, Items, Ragged
 from contract.studies import Range, Search, Study
 from contract.task import Figures, Primary, Sketch, Task, get_task, lazily, task_names
 
 __all__ = [
     "Config",
     "Figures",
+    "Files",
+    "Items",
     "Primary",
+    "Ragged",
     "Range",
     "Scores",
     "Search",
@@ -32,6 +38,10 @@ __all__ = [
     "Study",
     "Task",
     "UserError",
+    "answered",
+    "batches",
+    "bounded",
+    "cache_folder",
     "check_above_zero",
     "check_between",
     "check_least",

@@ -25,7 +25,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from tasks.contract import Split, SplitName, UserError, one_line
+from tasks.contract import Split, SplitName, UserError, cache_folder, one_line
 
 T = TypeVar("T")
 Arrays = dict[str, np.ndarray]
@@ -103,13 +103,6 @@ def first_of(what: str, sources: Sequence[tuple[str, Callable[[], T]]], contents
         f"No source has {what}. Tried {'; '.join(failures)}. "
         f"Connect to a network, or set DATA_DIR to a folder with {contents}."
     )
-
-
-def cache_folder() -> Path:
-    """`$DL_LIFECYCLE_CACHE`, else `dl-lifecycle` in the user's cache folder."""
-    if folder := os.environ.get("DL_LIFECYCLE_CACHE"):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dl-lifecycle"
 
 
 def data_dir(name: str) -> Path:

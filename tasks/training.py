@@ -12,17 +12,19 @@ from collections.abc import Callable, Sequence
 import keras
 import numpy as np
 
-from tasks.contract import Config, Split
+from forms.outputs import Outputs, each
+from tasks.contract import Config, Split, batches, bounded
 
 MOST_STEPS_A_CALL = 32
+VALIDATED_AT_ONCE = 512  # examples, unless they are large
 
 # (inputs of a batch (B, ...), their places in the split (B,), epoch from 0) -> inputs of the same shape and type, as
 # this epoch sees them. What it draws may depend on places and epoch alone.
 Augment = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
-class Shuffled(keras.utils.PyDataset):
-    """The batches of a split in an order that `begin` sets. The last batch may be smaller."""
+class Batches(keras.utils.PyDataset):
+    """The batches of a split, in its own order or in one that `begin` sets. The last ones may be smaller."""
 
     def __init__(self, split: Split, batch_size: int, augment: Augment | None = None) -> None:
         super().__init__()
@@ -30,35 +32,35 @@ class Shuffled(keras.utils.PyDataset):
         self._batch_size = batch_size
         self._augment = augment
         self._epoch = 0
-        self._order = np.arange(len(split))
+        self._places = batches(split.inputs, batch_size)
 
     def begin(self, epoch: int, generator: np.random.Generator) -> None:
         """Sets the order of the examples for an epoch."""
         self._epoch = epoch
-        self._order = generator.permutation(len(self._split))
+        self._places = batches(self._split.inputs, self._batch_size, generator.permutation(len(self._split)))
 
     def __len__(self) -> int:
-        return -(-len(self._split) // self._batch_size)
+        return len(self._places)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+    def __getitem__(self, index: int) -> tuple[np.ndarray, Outputs]:
+        rows = self._places[index]
         inputs = self._split.inputs[rows]
         if self._augment:
             inputs = self._augment(inputs, rows, self._epoch)
-        return inputs, self._split.targets[rows]
+        return inputs, each(lambda one: one[rows], self._split.targets)
 
 
 class Reseed(keras.callbacks.Callback):
     """Sets the order of the examples and the state of every random layer at the start of each epoch."""
 
-    def __init__(self, batches: Shuffled, seed: int) -> None:
+    def __init__(self, examples: Batches, seed: int) -> None:
         super().__init__()
-        self._batches = batches
+        self._examples = examples
         self._seed = seed
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         generator = np.random.default_rng([self._seed, epoch])
-        self._batches.begin(epoch, generator)
+        self._examples.begin(epoch, generator)
         for variable in self.model.non_trainable_variables:
             if variable.path.endswith("seed_generator_state"):
                 variable.assign([int(generator.integers(2**31)), 0])
@@ -84,20 +86,19 @@ def fit(
         initial_epoch: Epochs that the model has behind it already.
         augment: Varies the training examples from epoch to epoch.
     """
-    batches = Shuffled(train, config.batch_size, augment)
+    examples = Batches(train, config.batch_size, augment)
     # At one step a call, Python takes a third of an epoch of small steps; twenty calls are enough to watch it by.
-    model.steps_per_execution = min(MOST_STEPS_A_CALL, max(1, len(batches) // 20))
+    model.steps_per_execution = min(MOST_STEPS_A_CALL, max(1, len(examples) // 20))
     fuse(model.optimizer)
     model.optimizer.build(model.trainable_variables)  # Keras would do it while it traces the first step, and trace anew
     model.fit(
-        batches,
+        examples,
         epochs=config.epochs,
         initial_epoch=initial_epoch,
-        validation_data=(validation.inputs, validation.targets),
-        validation_batch_size=512,
-        shuffle=False,  # Shuffled does it; Keras would draw from a global generator that a resumed run cannot restore
+        validation_data=Batches(validation, bounded(validation.inputs, VALIDATED_AT_ONCE)),
+        shuffle=False,  # `examples` does it; Keras would draw from a global generator that a resumed run cannot restore
         verbose="auto" if sys.stdout.isatty() else 2,  # a bar for a person, a line an epoch for a log
-        callbacks=[Reseed(batches, config.seed), *callbacks],
+        callbacks=[Reseed(examples, config.seed), *callbacks],
     )
 
 

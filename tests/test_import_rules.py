@@ -18,7 +18,7 @@ ALLOWED = {
     "served": (),
     "studies": ("studies", "tasks.contract"),
     "forms": ("forms", "served.picture_file"),
-    "contract": ("contract", "forms", "tasks"),
+    "contract": ("contract", "forms", "served.machine", "tasks"),
     "tasks": ("tasks", "forms"),
     "tasks/contract.py": ("contract",),
 }

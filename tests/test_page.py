@@ -21,6 +21,7 @@ from forms.answer import Answer
 from forms.answers.labels import Labels
 from forms.answers.mask import Mask
 from forms.answers.number import Number
+from forms.answers.several import Several
 from forms.item import Item
 from forms.items.photograph import Photograph
 from forms.items.row import Row
@@ -83,12 +84,12 @@ def test_a_stroke_gets_a_prediction(page: Page) -> None:
     page.mouse.down()
     page.mouse.move(middle, box["y"] + box["height"] - 40, steps=12)
     page.mouse.up()
-    expect(page.locator("#prediction")).to_have_text("1")
-    expect(page.locator("#confidence")).to_have_text(PERCENT)
-    expect(page.locator("#bars li")).to_have_count(10)
-    expect(page.locator("#bars li.top .label")).to_have_text("1")
+    expect(page.locator(".prediction")).to_have_text("1")
+    expect(page.locator(".confidence")).to_have_text(PERCENT)
+    expect(page.locator(".bars li")).to_have_count(10)
+    expect(page.locator(".bars li.top .label")).to_have_text("1")
     page.locator("#clear").click()
-    expect(page.locator("#prediction")).to_have_text("–")
+    expect(page.locator(".prediction")).to_have_text("–")
 
 
 def test_it_works_by_keyboard(page: Page) -> None:
@@ -99,19 +100,19 @@ def test_it_works_by_keyboard(page: Page) -> None:
     for _ in range(28):
         page.keyboard.press("ArrowDown")
     page.keyboard.press("Space")
-    expect(page.locator("#prediction")).to_have_text("1")
+    expect(page.locator(".prediction")).to_have_text("1")
     expect(page.locator("#spoken")).to_have_text(re.compile(r"^1, "))
     page.keyboard.press("Delete")
-    expect(page.locator("#prediction")).to_have_text("–")
+    expect(page.locator(".prediction")).to_have_text("–")
 
 
 def test_a_photograph_of_a_digit_is_recognised(page: Page) -> None:
     file, digit = photograph()
     page.locator("#file").set_input_files(file)
-    expect(page.locator("#prediction")).to_have_text(str(digit))
+    expect(page.locator(".prediction")).to_have_text(str(digit))
     expect(page.locator("#file-name")).to_have_text("digit.jpg")
     expect(page.locator("#thumbnail")).to_be_visible()
-    brightest = "Math.max(...document.getElementById('seen').getContext('2d').getImageData(0, 0, 8, 8).data"
+    brightest = "Math.max(...document.querySelector('.seen canvas').getContext('2d').getImageData(0, 0, 8, 8).data"
     brightest += ".filter((_, index) => index % 4 < 3))"
     assert page.evaluate(brightest) > 200  # what the model sees, full ink as white
     expect(page.locator("#message")).to_be_empty()
@@ -120,10 +121,10 @@ def test_a_photograph_of_a_digit_is_recognised(page: Page) -> None:
 def test_what_is_no_image_gets_a_friendly_message(page: Page) -> None:
     page.locator("#file").set_input_files(FilePayload(name="notes.png", mimeType="image/png", buffer=b"no picture"))
     expect(page.locator("#message")).to_have_text("This is not a PNG or JPEG picture that can be read.")
-    expect(page.locator("#prediction")).to_have_text("–")
+    expect(page.locator(".prediction")).to_have_text("–")
     file, digit = photograph()
     page.locator("#file").set_input_files(file)
-    expect(page.locator("#prediction")).to_have_text(str(digit))
+    expect(page.locator(".prediction")).to_have_text(str(digit))
     expect(page.locator("#message")).to_be_empty()
 
 
@@ -139,17 +140,17 @@ def test_the_open_page_notices_a_promotion_and_a_rollback(
         expect(page.locator("#model-version")).to_have_text("1")
         file, digit = photograph()
         page.locator("#file").set_input_files(file)
-        expect(page.locator("#prediction")).to_have_text(str(digit))
-        confidence = page.locator("#confidence").inner_text()
+        expect(page.locator(".prediction")).to_have_text(str(digit))
+        confidence = page.locator(".confidence").inner_text()
         figures = page.locator("#figures").inner_text()
         champion_store.set_registered_model_alias("digits", ALIAS, "2")
         expect(page.locator("#model-version")).to_have_text("2", timeout=20_000)
         expect(page.locator("#promoted")).to_have_text("now version 2")
         assert page.locator("#figures").inner_text() != figures
-        expect(page.locator("#confidence")).not_to_have_text(confidence)  # the new version was asked about the picture
+        expect(page.locator(".confidence")).not_to_have_text(confidence)  # the new version was asked about the picture
         champion_store.set_registered_model_alias("digits", ALIAS, "1")
         expect(page.locator("#promoted")).to_have_text("now version 1", timeout=20_000)
-        expect(page.locator("#confidence")).to_have_text(confidence)
+        expect(page.locator(".confidence")).to_have_text(confidence)
         expect(page.locator("#message")).to_be_empty()
 
 
@@ -195,14 +196,14 @@ def test_a_row_is_filled_with_an_example_and_gets_a_number(browser: Browser) -> 
     row = Row(("height of it", "it's width"), (180.0, 30.5))
     with open_page(browser, row, (2,), Number("kg"), lambda items: np.array(items, float)[:, :1] - 100) as page:
         expect(page.get_by_label("it's width")).to_have_value("30.5")
-        expect(page.locator("#prediction")).to_have_text("80")
-        expect(page.locator("#confidence")).to_have_text("kg")
+        expect(page.locator(".prediction")).to_have_text("80")
+        expect(page.locator(".confidence")).to_have_text("kg")
         page.get_by_label("height of it").fill("150.25")
-        expect(page.locator("#prediction")).to_have_text("50.25")
+        expect(page.locator(".prediction")).to_have_text("50.25")
         page.get_by_label("height of it").fill("")
-        expect(page.locator("#prediction")).to_have_text("–")
+        expect(page.locator(".prediction")).to_have_text("–")
         page.locator("#clear").click()
-        expect(page.locator("#prediction")).to_have_text("80")
+        expect(page.locator(".prediction")).to_have_text("80")
         expect(page.locator("label[for=file]")).not_to_be_visible()
         expected = """-d '{"row": {"height of it": 180, "it'\\''s width": 30.5}}'"""
         assert expected in page.locator("#curl").inner_text()
@@ -216,22 +217,46 @@ def test_a_mask_is_shown_over_the_picture_and_can_be_saved(browser: Browser) -> 
         return found
 
     with open_page(browser, Photograph(), (32, 32, 3), Mask(("ground", "cell")), left_half) as page:
-        expect(page.locator("#mask-state")).to_have_text("Choose a picture to see its mask here.")
+        expect(page.locator(".state")).to_have_text("Choose a picture to see its mask here.")
         page.locator("#file").set_input_files(photograph()[0])
-        expect(page.locator("#shares li").nth(1)).to_have_text("cell50.0\u00a0%")
-        pixel = "([x, y]) => [...document.getElementById('mask').getContext('2d').getImageData(x, y, 1, 1).data]"
+        expect(page.locator(".shares li").nth(1)).to_have_text("cell50.0\u00a0%")
+        pixel = "([x, y]) => [...document.querySelector('canvas.mask').getContext('2d').getImageData(x, y, 1, 1).data]"
         assert page.evaluate(pixel, [15, 31])[3] == 255
         assert page.evaluate(pixel, [16, 31])[3] == 0
-        seen = "() => document.getElementById('under').getContext('2d').getImageData(31, 0, 1, 1).data[0]"
+        seen = "() => document.querySelector('.under').getContext('2d').getImageData(31, 0, 1, 1).data[0]"
         assert 200 < page.evaluate(seen) < 256  # the right edge of the photograph is light
-        page.locator("#opacity").fill("0")
-        assert page.evaluate("document.getElementById('mask').style.opacity") == "0"
+        page.locator(".opacity input").fill("0")
+        assert page.evaluate("document.querySelector('canvas.mask').style.opacity") == "0"
         with page.expect_download() as download:
-            page.locator("#save").click()
+            page.locator(".save").click()
         with Image.open(download.value.path()) as saved:
             assert np.asarray(saved).sum() == 16 * 32
         page.locator("#clear").click()
-        expect(page.locator("#save")).not_to_be_visible()
+        expect(page.locator(".save")).not_to_be_visible()
+
+
+def test_several_answers_stand_one_below_the_other(browser: Browser) -> None:
+    answer = Several({"side": Labels(("left", "right")), "how_far": Number("m", interval=0.9)})
+
+    def predict(items: Any) -> dict[str, np.ndarray]:
+        values = np.array(items, np.float32)
+        return {"side": values, "how_far": values[:, :1] * (100, 90, 120)}
+
+    with open_page(browser, Values(), (2,), answer, predict) as page:
+        page.locator("#values").fill("0.25, 0.75")
+        side, far = page.locator(".part").all()
+        expect(side.locator("h3")).to_have_text("side")
+        expect(side.locator(".prediction")).to_have_text("right")
+        expect(side.locator(".bars li")).to_have_count(2)
+        expect(far.locator("h3")).to_have_text("how far")
+        expect(far.locator(".prediction")).to_have_text("25")
+        expect(far.locator(".confidence")).to_have_text("m")
+        expect(far.locator(".interval")).to_have_text("90\u00a0% between 22.5 and 30")
+        expect(page.locator("#spoken")).to_have_text(
+            "side: right, 75.0\u00a0%; how far: 25 m, 90\u00a0% between 22.5 and 30"
+        )
+        page.locator("#clear").click()
+        expect(far.locator(".prediction")).to_have_text("–")
 
 
 def test_numbers_are_typed_and_get_a_label(browser: Browser) -> None:
@@ -239,10 +264,10 @@ def test_numbers_are_typed_and_get_a_label(browser: Browser) -> None:
     with open_page(browser, Values(), (2,), labels, lambda items: np.array(items, np.float32)) as page:
         for typed in ("0.25, 0.75", "0.25 0.75", "[0.25, 0.75]", "0.25\n0.75\n"):
             page.locator("#values").fill(typed)
-            expect(page.locator("#prediction")).to_have_text("right")
-            expect(page.locator("#confidence")).to_have_text("75.0\u00a0%")
+            expect(page.locator(".prediction")).to_have_text("right")
+            expect(page.locator(".confidence")).to_have_text("75.0\u00a0%")
             page.locator("#clear").click()
-            expect(page.locator("#prediction")).to_have_text("–")
+            expect(page.locator(".prediction")).to_have_text("–")
         page.locator("#values").fill("1, two")
         expect(page.locator("#message")).to_have_text("Expected JSON, received something else.")
-        expect(page.locator("#seen")).not_to_be_visible()
+        expect(page.locator(".seen canvas")).not_to_be_visible()

@@ -23,8 +23,8 @@ class Labels(Answer):
     ordered: bool = False
 
     @property
-    def counted(self) -> list[str]:
-        return list(self.labels)
+    def counted(self) -> dict[str, list[str]]:
+        return {"": list(self.labels)}
 
     def reply(self, served: np.ndarray) -> dict[str, Any]:
         return {"prediction": int(served.argmax()), "probabilities": [served.tolist()]}

@@ -68,8 +68,8 @@ class Photograph(PictureItem):
             yield from super().ways(inputs)
             return
         corners = inputs[:, :CORNER, :CORNER]
-        yield Way(corners, corners.tolist())
-        yield Way(inputs, [png(one) for one in inputs], as_files=True)
+        yield Way("numbers", corners, corners.tolist())
+        yield Way("files", inputs, [png(one) for one in inputs], as_files=True)
 
     def seen(self, item: np.ndarray) -> dict[str, Any]:
         return {} if self.any_size else super().seen(item)

@@ -17,6 +17,7 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from forms.item import Item, ItemError, Shape
+from forms.outputs import each
 from served.metrics import Metrics
 from serving.gateway.champion import Champion, Release
 from serving.gateway.decoders import BusyError
@@ -76,7 +77,7 @@ def create_app(task: Task, champion: Champion, read_file: ReadFile = read_here) 
     app.url_map.merge_slashes = False  # it would redirect, to whatever host the request names
     app.json.sort_keys = False  # type: ignore[attr-defined]
     registry = CollectorRegistry()
-    metrics = Metrics(registry, task.name, "", [])
+    metrics = Metrics(registry, task.name, "", {})
     _around_every_request(app, task, champion, registry)
     _for_browsers(app)
     _for_operators(app, task, metrics, registry)
@@ -135,7 +136,7 @@ def _for_operators(app: Flask, task: Task, metrics: Metrics, registry: Collector
     @app.get("/metrics")
     def measured() -> Response:
         release: Release | None = g.release
-        metrics.serves(task.name, release.version if release else "", release.answer.counted if release else [])
+        metrics.serves(task.name, release.version if release else "", release.answer.counted if release else {})
         behind.set(g.status.is_behind)
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
 
@@ -177,7 +178,8 @@ def _for_programs(app: Flask, task: Task, metrics: Metrics, read_file: ReadFile)
         _refuse_encoded()
         uploaded = request.mimetype == "multipart/form-data"
         item = _uploaded(release, read_file) if uploaded else _numbers(release)
-        (output,) = metrics.observed(functools.partial(_predicted, release), [item], release.answer.counted)
+        outputs = metrics.observed(functools.partial(_predicted, release), [item], release.answer.counted)
+        output = each(lambda values: values[0], outputs)
         return jsonify(**release.answer.reply(output), **(release.item.seen(item) if uploaded else {}))
 
 

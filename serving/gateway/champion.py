@@ -34,7 +34,7 @@ class Release:
         dtype: Of one item, as numpy names it.
         answer: The form of what it answers.
         figures: Its measured metrics by name, e.g. "test_accuracy".
-        predict: Items to outputs of shape (items, ...), or to a list of pictures.
+        predict: Items to outputs of shape (items, ...), or to a list of pictures; by name where there are several.
     """
 
     version: str

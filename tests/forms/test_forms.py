@@ -20,6 +20,7 @@ from forms.answers.labels import Labels
 from forms.answers.mask import Mask
 from forms.answers.number import Number
 from forms.answers.picture import Picture, pixels
+from forms.answers.several import Several
 from forms.form import UnknownFormError, names
 from forms.item import Item, ItemError
 from forms.items.ink import Ink
@@ -34,6 +35,8 @@ MAY_KNOW_THEM = ("forms", "tasks", "tests")
 ENDINGS = (".py", ".js", ".css", ".html")
 LABELS = Labels(("cat", "dog", "eel"))
 MASK = Mask(("ground", "cell"))
+BOTH = Several({"animal": LABELS, "weight": Number("kg")})
+ANSWERS = (LABELS, MASK, Picture(), Number("kg"), Number(interval=0.5), BOTH)
 ROW = Row(("age", "bmi"), (52, 24.5))
 
 
@@ -50,7 +53,7 @@ def test_every_form_has_a_module_and_a_script(package: Any) -> None:
 
 @pytest.mark.parametrize(
     "form",
-    [Values(), ROW, Ink(16, 0.7), Photograph(), Photograph(any_size=True), LABELS, MASK, Picture(), Number("kg")],
+    [Values(), ROW, Ink(16, 0.7), Photograph(), Photograph(any_size=True), *ANSWERS],
     ids=lambda form: str(form.name),
 )
 def test_metadata_make_the_same_form_again(form: Item | Answer) -> None:
@@ -63,10 +66,12 @@ def test_metadata_make_the_same_form_again(form: Item | Answer) -> None:
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"form": "sound"}, "the form 'sound' is not one of labels, mask, number, picture"),
+        ({"form": "sound"}, "the form 'sound' is not one of labels, mask, number, picture, several"),
         ({"form": "labels.os"}, "the form 'labels.os' is not one of"),
         ({}, "the form None is not one of"),
         ({"form": "labels"}, "the form 'labels' lacks a value: .*'labels'"),
+        ({"form": "several"}, "the form 'several' lacks a value: 'answers'"),
+        ({"form": "several", "answers": {"a": {"form": "sound"}}}, "the form 'sound' is not one of"),
     ],
 )
 def test_metadata_of_no_form_are_told(metadata: dict[str, Any], message: str) -> None:
@@ -175,6 +180,20 @@ def test_a_number_has_its_unit_and_a_tolerance_in_proportion() -> None:
     np.testing.assert_array_equal(form.perfect(np.array([1, 2])), [[1], [2]])
 
 
+def test_a_number_may_have_an_interval() -> None:
+    form = Number("kg", interval=0.9)
+    expected = {"value": 3.0, "unit": "kg", "low": 1.0, "high": 7.5, "interval": 0.9}
+    assert form.reply(np.array([3, 1, 7.5], np.float32)) == expected
+    assert set(form.schema()["required"]) == set(expected)
+    np.testing.assert_array_equal(form.perfect(np.array([1, 2])), [[1, 1, 1], [2, 2, 2]])
+    value, low, high = form.likely(np.zeros((9, 2)), np.random.default_rng(1)).T
+    assert (low <= value).all()
+    assert (value <= high).all()
+    for interval in (0, 1, 90):
+        with pytest.raises(ValueError, match="interval above 0 and below 1"):
+            Number(interval=interval)
+
+
 def comparisons(path: Path) -> Iterator[str]:
     """The names of forms that a file compares something with."""
     text = path.read_text(encoding="utf-8")
@@ -216,3 +235,27 @@ def test_nobody_else_asks_which_form_it_is() -> None:
 def test_such_a_question_is_found(tmp_path: Path, file: str, text: str) -> None:
     (tmp_path / file).write_text(text)
     assert len(list(comparisons(tmp_path / file))) == 1
+
+
+def test_several_answers_are_each_as_its_form_has_it() -> None:
+    served = {"animal": np.array([[0.2, 0.5, 0.3]], np.float32), "weight": np.array([[3000.0]], np.float32)}
+    assert BOTH.reply({name: one[0] for name, one in served.items()}) == {
+        "answers": {
+            "animal": {"prediction": 1, "probabilities": [served["animal"][0].tolist()]},
+            "weight": {"value": 3000.0, "unit": "kg"},
+        }
+    }
+    assert BOTH.tolerance(served) == {"animal": 1e-4, "weight": pytest.approx(0.3)}
+    assert BOTH.counted == {"animal": ["cat", "dog", "eel"]}
+    assert BOTH.sent(served, as_files=False) == {name: one.tolist() for name, one in served.items()}
+    perfect = BOTH.perfect({"animal": np.array([2]), "weight": np.array([7])})
+    assert {name: one.tolist() for name, one in perfect.items()} == {"animal": [[0, 0, 1]], "weight": [[7]]}
+    assert Several({"a": LABELS, "b": Picture()}).perfect({"a": np.array([0]), "b": np.zeros((1, 2, 2, 3))}) is None
+
+
+@pytest.mark.parametrize(
+    "answers", [{}, {"one": LABELS}, {"one": LABELS, "two": BOTH}, {"one": LABELS, "two": "three"}]
+)
+def test_several_are_two_or_more_of_one_answer_each(answers: Any) -> None:
+    with pytest.raises(TypeError, match="Expected"):
+        Several(answers)

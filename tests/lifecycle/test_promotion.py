@@ -140,7 +140,7 @@ def test_best_does_not_try_what_was_refused_against_this_champion_before(trained
 
 
 SABOTAGE = {
-    "wrong answers": ("return outputs\n", "return outputs[:, ::-1]\n", "its answers differ from the golden ones by"),
+    "wrong answers": ("return output\n", "return output[:, ::-1]\n", "its answers differ from the golden ones by"),
     "dies": (
         "if list in kinds:\n",
         "if list in kinds:\n            __import__('os')._exit(1)\n",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import os
 import struct
 import subprocess
@@ -17,46 +16,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from mlflow.exceptions import MlflowException
-from onnx import TensorProto, helper
+from onnx import TensorProto
 from PIL import Image
 
+from forms.answers.picture import pixels
 from served import machine
 from served.model import OnnxModel
 from serving.package import write_code
 from tests.conftest import ROOMS
+from tests.served.graphs import NUMBERS, PICTURES, encoded, loaded, raw
 
 HEIGHT, WIDTH = 2, 3
 PIXELS = np.array([[0, 1, 2], [253, 254, 255]], np.uint8)
-
-
-def graph(path: Path, element: int, shape: tuple[int | str, ...]) -> Path:
-    """A graph that casts its input to float32 and doubles it."""
-    nodes = [
-        helper.make_node("Cast", ["x"], ["f"], to=TensorProto.FLOAT),
-        helper.make_node("Add", ["f", "f"], ["y"]),
-    ]
-    value = helper.make_tensor_value_info("x", element, ["n", *shape])
-    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", *shape])
-    made = helper.make_model(
-        helper.make_graph(nodes, "double", [value], [result]), opset_imports=[helper.make_opsetid("", 17)]
-    )
-    made.ir_version = 8
-    onnx.save(made, path)
-    return path
-
-
-def loaded(folder: Path, element: int, shape: tuple[int | str, ...], reader: str, writer: str = "numbers") -> OnnxModel:
-    """A model whose metadata say how items are read and answers are written."""
-    (folder / "artifacts").mkdir()
-    metadata = {"item": {"reader": reader}, "answer": {"writer": writer}}
-    (folder / "MLmodel").write_text(json.dumps({"metadata": metadata}))
-    model = OnnxModel()
-    path = graph(folder / "artifacts" / "model.onnx", element, shape)
-    model.load_context(SimpleNamespace(artifacts={"onnx": str(path)}))
-    return model
 
 
 @pytest.fixture
@@ -71,23 +44,12 @@ def rgb(tmp_path: Path) -> OnnxModel:
 
 @pytest.fixture
 def any_size(tmp_path: Path) -> OnnxModel:
-    return loaded(tmp_path, TensorProto.UINT8, ("height", "width", 3), "pictures of any size", "pictures")
+    return loaded(tmp_path, TensorProto.UINT8, ("height", "width", 3), "pictures of any size", PICTURES)
 
 
 @pytest.fixture
 def series(tmp_path: Path) -> OnnxModel:
     return loaded(tmp_path, TensorProto.FLOAT, (4,), "values")
-
-
-def encoded(picture: np.ndarray | Image.Image, **options: Any) -> str:
-    buffer = io.BytesIO()
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-    image.save(buffer, **({"format": "PNG"} | options))
-    return base64.b64encode(buffer.getvalue()).decode()
-
-
-def raw(array: np.ndarray) -> str:
-    return base64.b64encode(array.tobytes()).decode()
 
 
 @pytest.mark.parametrize(
@@ -358,3 +320,28 @@ def test_a_file_that_cannot_be_read_is_told_in_one_line(rgb: OnnxModel, kind: st
             reasons.add(error.message)
     assert {"cannot read the image, it is cut off", "cannot read the image, it is damaged"} <= reasons
     assert not [reason for reason in reasons if "0x" in reason or "\n" in reason]
+
+
+def test_several_outputs_are_answered_by_name(tmp_path: Path) -> None:
+    answer = {"answers": {"same": NUMBERS, "doubled": PICTURES}}
+    model = loaded(tmp_path, TensorProto.FLOAT, (2,), "values", answer, ("same", "doubled"))
+    outputs = model.predict(None, [[1.2, 200.0], [3.0, -4.0]])
+    np.testing.assert_allclose(outputs["same"], [[1.2, 200.0], [3.0, -4.0]], rtol=1e-6)
+    np.testing.assert_array_equal(outputs["doubled"], [[2, 255], [6, 0]])
+
+
+def test_several_answers_to_pictures_of_any_size_are_lists_by_name(tmp_path: Path) -> None:
+    answer = {"answers": {"same": NUMBERS, "doubled": PICTURES}}
+    shape = ("height", "width", 3)
+    model = loaded(tmp_path, TensorProto.UINT8, shape, "pictures of any size", answer, ("same", "doubled"))
+    small, wide = np.full((1, 2, 3), 7, np.uint8), np.full((3, 5, 3), 9, np.uint8)
+    outputs = model.predict(None, [small.tolist(), encoded(wide)])
+    np.testing.assert_array_equal(outputs["same"][0], small)
+    np.testing.assert_array_equal(outputs["same"][1], wide)
+    np.testing.assert_array_equal(outputs["doubled"][0], 2 * small)
+    np.testing.assert_array_equal(pixels(outputs["doubled"][1]), 2 * wide)
+
+
+def test_a_graph_with_more_outputs_than_its_answer_has_is_not_loaded(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"the graph has the outputs \['doubled', 'same'\], its answer"):
+        loaded(tmp_path, TensorProto.FLOAT, (2,), "values", outputs=("same", "doubled"))

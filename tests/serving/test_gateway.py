@@ -262,8 +262,8 @@ def test_metrics_count_requests_errors_classes_and_confidence(client: FlaskClien
     counted = totals(client)
     assert counted["model_requests_total", ()] == 4
     assert counted["model_errors_total", (("kind", "type"),)] == 1
-    assert counted["model_predictions_total", (("label", str(prediction)),)] == 3
-    assert counted["model_confidence_count", ()] == 3
+    assert counted["model_predictions_total", (("label", str(prediction)), ("output", ""))] == 3
+    assert counted["model_confidence_count", (("output", ""),)] == 3
     assert counted["model_batch_items_sum", ()] == 3
     assert counted["model_seconds_count", ()] == 3
     assert counted["http_requests_total", (("route", "/predict"), ("status", "200"))] == 3

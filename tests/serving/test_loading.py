@@ -141,7 +141,7 @@ def test_two_versions_in_one_process_run_each_its_own_code(
     """MLflow puts the code of both on the path, under which a module has one name."""
     other = Path(shutil.copytree(package.SERVED, tmp_path / "served"))
     text = (other / "values.py").read_text()
-    (other / "values.py").write_text(text.replace("return outputs\n", "return -outputs\n"))
+    (other / "values.py").write_text(text.replace("return output\n", "return -output\n"))
     monkeypatch.setattr(package, "SERVED", other)
     shutil.rmtree(model / "code")
     (tmp_path / "written").mkdir()
@@ -150,7 +150,7 @@ def test_two_versions_in_one_process_run_each_its_own_code(
     shutil.copy(tmp_path / "written" / "model.py", model)
 
     monkeypatch.setattr(loading, "try_to_load", lambda *_: None)
-    loader, path, items = Loader(), list(sys.path), np.zeros((1, 8, 8), np.uint8)
+    loader, path, items = Loader(), list(sys.path), [np.zeros((8, 8), np.uint8)]
     first, second = loader.load(saved, "first"), loader.load(model, "second")
     np.testing.assert_array_equal(second.predict(items), -first.predict(items))
     assert sys.path == path

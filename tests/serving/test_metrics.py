@@ -35,7 +35,7 @@ def samples(port: int) -> dict[tuple[str, tuple[str, ...]], float]:
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_totals_are_right_with_any_number_of_workers(saved: Path, tmp_path: Path, workers: int) -> None:
-    items = read_golden(saved).requests[1]["body"]["inputs"]
+    items = read_golden(saved).items("bytes")
     body, bad = json.dumps({"inputs": items[:2]}).encode(), json.dumps({"inputs": ["seven!"]}).encode()
     metrics_port = free_port()
 
@@ -58,7 +58,7 @@ def test_totals_are_right_with_any_number_of_workers(saved: Path, tmp_path: Path
     assert values["model_seconds_count", ()] == 960
     assert values["model_batch_items_sum", ()] == 1920
     assert sum(value for (name, _), value in values.items() if name == "model_predictions_total") == 1920
-    assert values["model_confidence_count", ()] == 1920
+    assert values["model_confidence_count", ("",)] == 1920
     if workers > 1:
         counting = {re.sub(r"\D", "", file.stem) for file in tmp_path.rglob("counter_*.db")}
         assert len(counting) == workers
@@ -69,15 +69,15 @@ def test_who_is_answered(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(prometheus_client, "start_http_server", lambda port, host, _: asked.append((host, port)))
     monkeypatch.setattr(metrics, "IN_A_CONTAINER", ("/no/such/sign",))
-    assert metrics.serve_metrics(saved, [])
+    assert metrics.serve_metrics(saved, {})
     monkeypatch.setattr(metrics, "IN_A_CONTAINER", (str(saved),))
-    assert metrics.serve_metrics(saved, [])
+    assert metrics.serve_metrics(saved, {})
     monkeypatch.setenv("METRICS_HOST", "10.0.0.1")
     monkeypatch.setenv("METRICS_PORT", "9000")
-    assert metrics.serve_metrics(saved, [])
+    assert metrics.serve_metrics(saved, {})
     assert asked == [("127.0.0.1", 9464), ("0.0.0.0", 9464), ("10.0.0.1", 9000)]
     monkeypatch.setenv("METRICS_PORT", "0")
-    assert metrics.serve_metrics(saved, []) is None
+    assert metrics.serve_metrics(saved, {}) is None
     assert len(asked) == 3
 
 
@@ -99,7 +99,7 @@ def test_dashboard_and_alerts_ask_for_metrics_that_exist(saved: Path) -> None:
     from prometheus_client import CollectorRegistry, generate_latest
 
     registry = CollectorRegistry()
-    metrics.Metrics(registry, "digits", "1", [])
+    metrics.Metrics(registry, "digits", "1", {})
     families = {family.name for family in text_string_to_metric_families(generate_latest(registry).decode())}
     families |= {"http_requests", "http_request_seconds", "model_behind_alias"}  # the gateway's own
     asked = {name for text in expressions() for name in re.findall(r"\b(?:model|http)_[a-z_]+", text)}

@@ -57,7 +57,7 @@ def test_versions_of_before_there_were_pictures_of_any_size_are_served(model: Pa
 
 
 def test_answers_are_mlflow_s_in_large_requests_too(slim: Client, stock: Client, saved: Path) -> None:
-    items = read_golden(saved).requests[0]["body"]["inputs"]
+    items = read_golden(saved).items("numbers")
     for inputs in (items[:1], items, items * 500):
         body = json.dumps({"inputs": inputs}).encode()
         mine, theirs = (json.loads(client.invoke(body).body) for client in (slim, stock))
@@ -66,7 +66,7 @@ def test_answers_are_mlflow_s_in_large_requests_too(slim: Client, stock: Client,
 
 
 def test_hostile_requests_get_the_status_that_mlflow_gives(slim: Client, stock: Client, saved: Path) -> None:
-    for request in hostile_requests(read_golden(saved).requests[0]["body"]["inputs"][0]):
+    for request in hostile_requests(read_golden(saved).items("numbers")[0]):
         mine, theirs = (Client(client.port).invoke(request.body, request.content_type) for client in (slim, stock))
         assert mine.status in request.statuses, request.name
         if theirs.status < 500:  # deep nesting is too much for MLflow's parser, and refused by ours

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import confusion_matrix, f1_score, log_loss
 
 from tasks import classification
-from tasks.contract import Scores, Split
+from tasks.contract import Ragged, Scores, Split
 
 # Five examples of three classes; class 2 is never right, the third example is wrong.
 TARGETS = np.array([0, 1, 1, 0, 1])
@@ -79,3 +79,9 @@ def test_the_figures_of_a_model_without_a_mistake_can_be_drawn() -> None:
     found = dict(classification.figures(list("abc"), split, np.eye(3)[TARGETS]))
     found["misclassified.png"].savefig(io.BytesIO())
     assert found["misclassified.png"].get_suptitle() == "Most wrong: right class, prediction (confidence): none"
+
+
+@pytest.mark.parametrize("inputs", [np.zeros((5, 7)), Ragged([np.zeros((side, 3)) for side in (1, 2, 3, 4, 5)])])
+def test_of_what_is_no_picture_of_one_size_no_sheet_is_drawn(inputs: np.ndarray | Ragged) -> None:
+    found = dict(classification.figures(list("abc"), Split(inputs, TARGETS), OUTPUTS))
+    assert set(found) == {"confusion_matrix.png", "recall_by_class.png", "reliability.png"}

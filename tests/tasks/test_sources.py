@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 
 from tasks import sources
-from tasks.contract import SplitName, UserError
+from tasks.contract import SplitName, UserError, cache_folder
 from tasks.sources import (
     SourceError,
-    cache_folder,
     data_dir,
     fetch,
     keras_dataset,

@@ -12,7 +12,7 @@ import pytest
 
 from serving.package import weights_digest
 from tasks.contract import Config, Split, get_task
-from tasks.training import Shuffled, fit, fuse, one_cycle
+from tasks.training import Batches, fit, fuse, one_cycle
 
 CONFIG = Config(model="dense", epochs=4, batch_size=32, learning_rate=1e-2)
 
@@ -36,7 +36,7 @@ def trained(config: Config, splits: tuple[Split, Split]) -> str:
 
 
 def test_every_example_comes_once_an_epoch_the_last_batch_too(splits: tuple[Split, Split]) -> None:
-    batches = Shuffled(splits[0], batch_size=64)
+    batches = Batches(splits[0], batch_size=64)
     batches.begin(0, np.random.default_rng(3))
     assert [len(batches[index][0]) for index in range(len(batches))] == [64, 64, 64, 8]
     seen = np.concatenate([batches[index][1] for index in range(len(batches))])
@@ -71,7 +71,7 @@ def test_inputs_vary_with_place_and_epoch(splits: tuple[Split, Split]) -> None:
         np.testing.assert_array_equal(inputs, splits[0].inputs[rows])
         return inputs * 0 + epoch
 
-    batches = Shuffled(splits[0], batch_size=64, augment=marked)
+    batches = Batches(splits[0], batch_size=64, augment=marked)
     for epoch in (0, 5):
         batches.begin(epoch, np.random.default_rng(3))
         for index in range(len(batches)):

@@ -1,8 +1,9 @@
-"""How far diabetes will have progressed in a year, by ten measurements: a row of a table gets a number."""
+"""How far diabetes will have progressed in a year, by ten measurements: a row of a table gets a number with an
+interval."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.datasets import load_diabetes
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import keras
 
 ENDS = {"train": (0, 264), "validation": (264, 353), "test": (353, 442)}
+QUANTILES = (0.5, 0.05, 0.95)  # the number, and the ends of its interval
 THIRDS = ("low", "middle", "high")
 
 
@@ -27,21 +29,30 @@ def load(name: SplitName) -> Split:
 def build(config: Config) -> keras.Model:
     import keras
 
+    @keras.saving.register_keras_serializable("diabetes")  # type: ignore[untyped-decorator]
+    def pinball(targets: Any, outputs: Any) -> Any:
+        """It is least where the outputs are these quantiles (Koenker & Bassett 1978)."""
+        error = keras.ops.reshape(targets, (-1, 1)) - outputs
+        quantiles = keras.ops.convert_to_tensor(QUANTILES)
+        return keras.ops.mean(keras.ops.maximum(quantiles * error, (quantiles - 1) * error), axis=-1)
+
     inputs = keras.Input((10,))
     hidden = keras.layers.Dense(16, "relu")(keras.layers.BatchNormalization()(inputs))
-    model = keras.Model(inputs, keras.layers.Rescaling(100.0)(keras.layers.Dense(1)(hidden)))
-    model.compile(keras.optimizers.Adam(config.learning_rate), "mse")
+    model = keras.Model(inputs, keras.layers.Rescaling(100.0)(keras.layers.Dense(len(QUANTILES))(hidden)))
+    model.compile(keras.optimizers.Adam(config.learning_rate), pinball)
     return model
 
 
 def scores(split: Split, outputs: np.ndarray) -> Scores:
     error = np.abs(outputs[:, 0] - split.targets).astype(np.float64)
     third = np.digitize(split.targets, [100.0, 180.0])
-    return Scores(error, np.array(THIRDS)[third], {"squared": error**2})
+    within = (outputs[:, 1] <= split.targets) & (split.targets <= outputs[:, 2])
+    return Scores(error, np.array(THIRDS)[third], {"squared": error**2, "within": within.astype(np.float64)})
 
 
 def metrics(found: Scores) -> dict[str, float]:
-    return {"mae": float(found.score.mean()), "loss": float(found.columns["squared"].mean())}
+    means = {name: float(column.mean()) for name, column in found.columns.items()}
+    return {"mae": float(found.score.mean()), "loss": means["squared"], "within": means["within"]}
 
 
 def figures(split: Split, outputs: np.ndarray) -> Figures:
@@ -67,5 +78,5 @@ TASK = Task(
         columns=("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6"),
         example=(59, 2, 32.1, 101, 157, 93.2, 38, 4, 4.8598, 87),
     ),
-    answer=Number("points"),
+    answer=Number("points", interval=0.9),
 )

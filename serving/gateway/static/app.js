@@ -51,6 +51,7 @@ async function loadModel() {
   const another = form(before) !== form(body);
   // Both scripts come first, so that nobody can give an item that a page still being built would throw away.
   const scripts = another ? await Promise.all([script("items", body.item), script("answers", body.kind)]) : [];
+  for (const { prepare } of scripts) await prepare?.(body, script);
   page.model = body;
   if (another) {
     $("keys").replaceChildren();

@@ -87,8 +87,8 @@ def test_the_page_shows_the_likeliest_classes_of_a_photograph(gateway: Gateway, 
         page.locator("#pad").wait_for(state="hidden")
         file = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": photograph((640, 480))}
         page.locator("#file").set_input_files(file)
-        page.locator("#bars li.top").wait_for()
-        assert page.locator("#prediction").inner_text() in TASK.answer.counted
-        shares = [float(text.split()[0]) for text in page.locator("#bars .percent").all_inner_texts()]
+        page.locator(".bars li.top").wait_for()
+        assert page.locator(".prediction").inner_text() in TASK.answer.counted
+        shares = [float(text.split()[0]) for text in page.locator(".bars .percent").all_inner_texts()]
         assert len(shares) == 5
         assert shares == sorted(shares, reverse=True)

@@ -1,13 +1,13 @@
 // What the model sees of a picture, for answers that have room beside them.
 
 const HTML = `
-  <canvas id="seen" width="28" height="28" role="img" aria-label="What the model sees"></canvas>
+  <canvas width="28" height="28" role="img" aria-label="What the model sees"></canvas>
   <figcaption>what the model sees</figcaption>`;
 
 const CSS = `
   .seen { flex: none; text-align: end; }
   .seen figcaption { color: var(--muted); font-size: 0.8125rem; }
-  #seen { width: 96px; max-height: 96px; border-radius: 6px; background: var(--track); object-fit: contain;
+  .seen canvas { width: 96px; max-height: 96px; border-radius: 6px; background: var(--track); object-fit: contain;
     image-rendering: pixelated; }`;
 
 /** Paints the values of an item, 0 to `white`, onto a canvas, which gets the item's size; with nothing it is blank. */

@@ -8,19 +8,19 @@ const TOP_BARS = 5; // the likeliest are shown
 const HTML = `
   <div class="result">
     <p>
-      <span id="prediction" class="none">–</span>
-      <span id="confidence">no answer yet</span>
+      <span class="prediction none">–</span>
+      <span class="confidence">no answer yet</span>
     </p>
   </div>
-  <ol id="bars" aria-label="Probability of each label"></ol>`;
+  <ol class="bars" aria-label="Probability of each label"></ol>`;
 const BAR = `<span class="label"></span><span class="track"><span class="fill"></span></span><span class="percent"></span>`;
 
 const CSS = `
-  #bars { display: grid; grid-template-columns: fit-content(40%) 1fr 4.8em; gap: 0.45rem 0.75rem; list-style: none;
+  .bars { display: grid; grid-template-columns: fit-content(40%) 1fr 4.8em; gap: 0.45rem 0.75rem; list-style: none;
     font-variant-numeric: tabular-nums; }
-  #bars li { display: grid; grid-column: 1 / -1; grid-template-columns: subgrid; align-items: center;
+  .bars li { display: grid; grid-column: 1 / -1; grid-template-columns: subgrid; align-items: center;
     min-height: 1.5em; color: var(--muted); }
-  #bars li.top { color: var(--text); font-weight: 600; }
+  .bars li.top { color: var(--text); font-weight: 600; }
   .label { overflow-wrap: anywhere; }
   .track { height: 0.7rem; border-radius: 1rem; background: var(--track); overflow: hidden; }
   .fill { display: block; height: 100%; border-radius: inherit; background: var(--bar); transform: translateX(-100%);
@@ -33,7 +33,7 @@ const CSS = `
 export default function create(place, page) {
   page.style(CSS);
   place.innerHTML = HTML;
-  const [result, prediction, confidence, bars] = [".result", "#prediction", "#confidence", "#bars"].map((name) =>
+  const [result, prediction, confidence, bars] = [".result", ".prediction", ".confidence", ".bars"].map((name) =>
     place.querySelector(name),
   );
   const { figure, show: showSeen } = seen(page);
@@ -70,7 +70,8 @@ export default function create(place, page) {
       const label = answer ? page.model.labels[answer.prediction] ?? String(answer.prediction) : "–";
       const share = answer ? page.percent(probabilities[answer.prediction]) : "no answer yet";
       prediction.textContent = label;
-      prediction.className = !answer ? "none" : label.length > 2 ? "long" : "";
+      prediction.classList.toggle("none", !answer);
+      prediction.classList.toggle("long", !!answer && label.length > 2);
       confidence.textContent = share;
       page.speak(answer ? `${label}, ${share}` : "");
       showBars(probabilities, answer?.prediction);

@@ -5,30 +5,30 @@ import { paint } from "../seen.js";
 const COLOURS = [[15, 107, 104], [201, 88, 32], [102, 77, 173], [178, 40, 84], [60, 120, 30], [140, 110, 0]];
 
 const HTML = `
-  <figure id="masked">
-    <div class="layers"><canvas id="under"></canvas><canvas id="mask" role="img" aria-label="The mask"></canvas></div>
-    <label class="opacity">Mask <input id="opacity" type="range" min="0" max="100" value="50"></label>
-    <figcaption><span id="mask-state"></span> <a id="save" download="mask.png" hidden>Save it</a></figcaption>
+  <figure class="masked">
+    <div class="layers"><canvas class="under"></canvas><canvas class="mask" role="img" aria-label="The mask"></canvas></div>
+    <label class="opacity">Mask <input type="range" min="0" max="100" value="50"></label>
+    <figcaption><span class="state"></span> <a class="save" download="mask.png" hidden>Save it</a></figcaption>
   </figure>
-  <ul id="shares"></ul>`;
+  <ul class="shares"></ul>`;
 
 const CSS = `
-  #masked .layers { display: grid; }
-  #masked canvas { grid-area: 1 / 1; width: 100%; border-radius: 6px; image-rendering: pixelated; }
-  #under { background: var(--track); }
+  .masked .layers { display: grid; }
+  .masked canvas { grid-area: 1 / 1; width: 100%; border-radius: 6px; image-rendering: pixelated; }
+  .under { background: var(--track); }
   .opacity { display: flex; align-items: center; gap: 0.75rem; margin-top: 0.75rem; color: var(--muted); }
   .opacity input { flex: 1; accent-color: var(--accent); }
-  #masked figcaption { margin-top: 0.5rem; color: var(--muted); }
-  #shares { display: grid; gap: 0.3rem; margin-top: 0.75rem; list-style: none; font-variant-numeric: tabular-nums; }
-  #shares li { display: flex; align-items: center; gap: 0.6rem; overflow-wrap: anywhere; }
-  #shares i { flex: none; width: 0.9rem; height: 0.9rem; border: 1px solid var(--line); border-radius: 3px; }
-  #shares b { margin-left: auto; }`;
+  .masked figcaption { margin-top: 0.5rem; color: var(--muted); }
+  .shares { display: grid; gap: 0.3rem; margin-top: 0.75rem; list-style: none; font-variant-numeric: tabular-nums; }
+  .shares li { display: flex; align-items: center; gap: 0.6rem; overflow-wrap: anywhere; }
+  .shares i { flex: none; width: 0.9rem; height: 0.9rem; border: 1px solid var(--line); border-radius: 3px; }
+  .shares b { margin-left: auto; }`;
 
 export default function create(place, page) {
   page.style(CSS);
   place.innerHTML = HTML;
   const [under, mask, opacity, state, save, shares] = [
-    "#under", "#mask", "#opacity", "#mask-state", "#save", "#shares",
+    ".under", ".mask", ".opacity input", ".state", ".save", ".shares",
   ].map((name) => place.querySelector(name));
   let newest = 0; // a mask that is decoded late must not cover a newer one
 

@@ -1,29 +1,38 @@
-// A number with its unit, large.
+// A number with its unit, large, and between what it lies.
 
 import seen from "../seen.js";
 
 const HTML = `
   <div class="result">
     <p>
-      <span id="prediction" class="none">–</span>
-      <span id="confidence">no answer yet</span>
+      <span class="prediction none">–</span>
+      <span class="confidence">no answer yet</span>
+      <span class="interval"></span>
     </p>
   </div>`;
 
+const CSS = ".interval { display: block; margin-top: 0.5rem; color: var(--muted); font-variant-numeric: tabular-nums; }";
+const shown = (value) => value.toLocaleString("en", { maximumSignificantDigits: 4 });
+
 export default function create(place, page) {
+  page.style(CSS);
   place.innerHTML = HTML;
-  const [result, number, unit] = [".result", "#prediction", "#confidence"].map((name) => place.querySelector(name));
+  const [result, number, unit, interval] = [".result", ".prediction", ".confidence", ".interval"].map((name) =>
+    place.querySelector(name),
+  );
   const { figure, show: showSeen } = seen(page);
   result.append(figure);
-  number.className = "none";
 
   return {
     show(answer) {
-      const value = answer?.value.toLocaleString("en", { maximumSignificantDigits: 4 });
-      number.textContent = value ?? "–";
-      number.className = answer ? "long" : "none";
+      const value = answer ? shown(answer.value) : "–";
+      const ends = answer?.interval ? `${page.percent(answer.interval, 0)} between ${shown(answer.low)} and ${shown(answer.high)}` : "";
+      number.textContent = value;
+      number.classList.toggle("none", !answer);
+      number.classList.toggle("long", !!answer);
       unit.textContent = answer ? answer.unit : "no answer yet";
-      page.speak(answer ? `${value} ${answer.unit}` : "");
+      interval.textContent = ends;
+      page.speak(answer ? [`${value} ${answer.unit}`, ends].filter(Boolean).join(", ") : "");
       showSeen(answer?.image);
     },
     waiting() {},
