@@ -24,22 +24,22 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from lifecycle import runs, stylizing
+from lifecycle import runs
+from lifecycle.own_steps import RunJournal
 from registry.candidates import find
 from serving.server import Client, scoring_server
 from tasks.contract import get_task
+from tasks.style.stylize import Settings, Stylize, read
 from tasks.style.vgg import loss_network
 
 TASK = get_task("style")
-SETTINGS = {"start": "content", "content_weight": 1.0, "style_weight": 5.0, "learning_rate": 20.0, "seed": 1}
 SERVED_SIDE = 512
 
 
 def ours(content: np.ndarray, style: np.ndarray, steps: int) -> float:
     """Median seconds of a step of the entry point, with what it logs."""
     with mlflow.start_run():
-        settings = stylizing.Settings(steps=steps, **SETTINGS)  # type: ignore[arg-type]
-        return stylizing.paint(TASK, content, style, settings)[1]
+        return Stylize(content=Path(), style=Path(), steps=steps).paint(content, style, RunJournal())[1]
 
 
 def bare(content: np.ndarray, style: np.ndarray, steps: int) -> float:
@@ -47,7 +47,7 @@ def bare(content: np.ndarray, style: np.ndarray, steps: int) -> float:
     network = loss_network()
     *wanted_style, wanted = (tf.constant(features) for features in features_of(network, style, content))
     pixels = tf.Variable(content[None].astype(np.float32))
-    optimizer = keras.optimizers.Adam(SETTINGS["learning_rate"])
+    optimizer = keras.optimizers.Adam(Settings().learning_rate)
 
     def step() -> tf.Tensor:
         with tf.GradientTape() as tape:
@@ -124,7 +124,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--steps", type=int, default=20)
     arguments = parser.parse_args()
-    photograph, painting = (stylizing.read(path, arguments.size) for path in (arguments.content, arguments.style))
+    photograph, painting = (read(path, arguments.size) for path in (arguments.content, arguments.style))
     tracking = mlflow.get_tracking_uri()
     with tempfile.TemporaryDirectory() as folder:
         mlflow.set_tracking_uri(f"sqlite:///{folder}/mlflow.db")

@@ -13,6 +13,7 @@ import tasks
 from contract.config import Config, converted
 from contract.data import Scores, Split, SplitName
 from contract.errors import UserError, unknown
+from contract.own_steps import OwnStep
 from contract.studies import Search, Study
 from forms.answer import Answer
 from forms.item import Item
@@ -49,21 +50,6 @@ class Primary:
     def sign(self) -> int:
         """Times a value: what is larger is better."""
         return 1 if self.higher_is_better else -1
-
-
-@dataclass(frozen=True)
-class Sketch:
-    """A picture on its way to be stylised.
-
-    Attributes:
-        step: How often its pixels were changed.
-        losses: By name, "loss" being what is minimised.
-        picture: (H, W, 3) uint8.
-    """
-
-    step: int
-    losses: Mapping[str, float]
-    picture: np.ndarray
 
 
 def lazily(path: str) -> Callable[..., Any]:
@@ -107,8 +93,7 @@ class Task:
         search: The space that `study=search` looks through; None where there is none.
         baseline: Split -> outputs of the slower method that the models replace, to be measured by; None where there is
             none.
-        stylize: (content, style, steps, start, content_weight, style_weight, learning_rate, seed) -> steps + 1 sketches
-            of the first picture in the style of the second, both (H, W, 3) uint8; None where pictures are not stylised.
+        own_steps: Steps that this task alone has, by name.
     """
 
     name: str
@@ -129,7 +114,7 @@ class Task:
     studies: Mapping[str, Study] = field(default_factory=dict)
     search: Search | None = None
     baseline: Callable[[Split], Outputs] | None = None
-    stylize: Callable[..., Iterator[Sketch]] | None = None
+    own_steps: Mapping[str, type[OwnStep]] = field(default_factory=dict)
 
     @property
     def default_model(self) -> str:

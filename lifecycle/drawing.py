@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -26,16 +25,4 @@ def curves(history: Mapping[str, Sequence[float]], epochs: Sequence[int]) -> Fig
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()
-    return figure
-
-
-def side_by_side(pictures: Mapping[str, np.ndarray]) -> Figure:
-    """Pictures (H, W, 3) in a row, each under its name."""
-    figure = Figure(figsize=(4.2 * len(pictures), 4.4), layout="constrained")
-    for axes, (name, picture) in zip(
-        figure.subplots(1, len(pictures), squeeze=False).flat, pictures.items(), strict=True
-    ):
-        axes.imshow(picture)
-        axes.set_title(name)
-        axes.axis("off")
     return figure

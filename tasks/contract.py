@@ -19,20 +19,22 @@ from contract.errors import (
     unknown,
 )
 from contract.items import Files, Items, Ragged
+from contract.own_steps import Journal, OwnStep
 from contract.studies import Range, Search, Study
-from contract.task import Figures, Primary, Sketch, Task, get_task, lazily, task_names
+from contract.task import Figures, Primary, Task, get_task, lazily, task_names
 
 __all__ = [
     "Config",
     "Figures",
     "Files",
     "Items",
+    "Journal",
+    "OwnStep",
     "Primary",
     "Ragged",
     "Range",
     "Scores",
     "Search",
-    "Sketch",
     "Split",
     "SplitName",
     "Study",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -75,4 +75,16 @@ def images(pictures: np.ndarray, captions: Sequence[str], title: str, columns: i
         axes.imshow(picture, cmap="gray", extent=(left, left + 1, top + height, top))
         axes.text(left + 0.5, top - 0.04, caption, fontsize=7, ha="center", va="bottom")
     axes.set(xlim=(0, 1.1 * columns - 0.1), ylim=((height + 0.2) * rows - 0.2, -0.2))
+    return figure
+
+
+def side_by_side(pictures: Mapping[str, np.ndarray]) -> Figure:
+    """Pictures (H, W, 3) in a row, each under its name."""
+    figure = Figure(figsize=(4.2 * len(pictures), 4.4), layout="constrained")
+    for axes, (name, picture) in zip(
+        figure.subplots(1, len(pictures), squeeze=False).flat, pictures.items(), strict=True
+    ):
+        axes.imshow(picture)
+        axes.set_title(name)
+        axes.axis("off")
     return figure

@@ -4,6 +4,7 @@ from forms.answers.picture import Picture
 from forms.items.photograph import Photograph
 from tasks.contract import Primary, Task, lazily
 from tasks.style.config import FEED_FORWARD
+from tasks.style.stylize import Stylize
 
 TASK = Task(
     name="style",
@@ -23,5 +24,5 @@ TASK = Task(
     ),
     latency_bound_ms=1000.0,
     baseline=lazily("tasks.style.optimization:baseline"),
-    stylize=lazily("tasks.style.optimization:stylize"),
+    own_steps={"stylize": Stylize},
 )

@@ -9,61 +9,40 @@ import keras
 import numpy as np
 from keras import ops
 
-from tasks.contract import Sketch, Split, UserError
+from tasks.contract import Split
 from tasks.style.data import painting
 from tasks.style.objective import CONTENT_WEIGHT, STYLE_WEIGHT, Objective
-
-STARTS = ("content", "noise")
-BASELINE_STEPS, BASELINE_RATE = 200, 20.0
+from tasks.style.stylize import Settings, Sketch
 
 
 def baseline(split: Split) -> np.ndarray:
     """Each photograph painted by 200 steps, (N, H, W, 3) uint8: what a network that paints at once is measured by."""
-    settings = ("content", CONTENT_WEIGHT, STYLE_WEIGHT, BASELINE_RATE, 1)
+    settings = Settings(steps=200, content_weight=CONTENT_WEIGHT, style_weight=STYLE_WEIGHT)
     bar = keras.utils.Progbar(len(split), unit_name="picture")
     pictures = []
     for photograph in split.inputs:
-        *_, last = stylize(photograph, painting(), BASELINE_STEPS, *settings)
+        *_, last = stylize(photograph, painting(), settings)
         pictures.append(last.picture)
         bar.update(len(pictures))
     return np.stack(pictures)
 
 
-def stylize(
-    content: np.ndarray,
-    style: np.ndarray,
-    steps: int,
-    start: str,
-    content_weight: float,
-    style_weight: float,
-    learning_rate: float,
-    seed: int,
-) -> Iterator[Sketch]:
-    """Paints what is in one picture in the style of another, a sketch a step.
+def stylize(content: np.ndarray, style: np.ndarray, settings: Settings) -> Iterator[Sketch]:
+    """Paints what is in one picture in the style of another, a sketch a step, and a last one that shows how they ended.
 
     Args:
         content: Picture (H, W, 3) uint8.
         style: Picture (h, w, 3) uint8.
-        steps: How often the pixels are changed; a last sketch shows how they ended.
-        start: "content": from the picture itself; "noise": from white noise, as in the paper.
-        content_weight: Factor of the content loss.
-        style_weight: Factor of the style loss.
-        learning_rate: The most that a value is changed in the first step, of 255; it falls to 0 along a cosine.
-        seed: Of the noise.
-
-    Raises:
-        UserError: The start is none of those.
+        settings: How. Its learning rate falls to 0 along a cosine.
     """
-    if start not in STARTS:
-        raise UserError(f"start must be one of {', '.join(STARTS)}, received {start!r}.")
-    objective = Objective(style, content_weight, style_weight)
-    noise = np.random.default_rng(seed).uniform(0, 255, content.shape)
-    canvas = Canvas(objective, content, content if start == "content" else noise)
+    objective = Objective(style, settings.content_weight, settings.style_weight)
+    noise = np.random.default_rng(settings.seed).uniform(0, 255, content.shape)
+    canvas = Canvas(objective, content, content if settings.start == "content" else noise)
     # A pixel's gradient falls with their number; beside Keras's epsilon, those of a large picture would be small.
-    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, settings.steps)
     canvas.compile(keras.optimizers.Adam(rate, epsilon=1e-12))
     nothing = np.zeros((1, 1))
-    for step in range(steps + 1):
+    for step in range(settings.steps + 1):
         picture = canvas.painted()
         losses = canvas.train_on_batch(nothing, return_dict=True)  # those of the picture before the step
         canvas.reset_metrics()

@@ -94,19 +94,19 @@ def test_the_page_shows_picture_beside_picture(gateway: Gateway, browser: Any) -
             page = context.new_page()
             page.goto(gateway.url)
             page.locator("#pad").wait_for(state="hidden")
-            assert not page.locator("#made-picture").is_visible()
+            assert not page.locator(".made img").is_visible()
             file = {"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": photograph(320, 240)}
             page.locator("#file").set_input_files(file)
-            page.locator("#made-picture").wait_for()
-            assert page.evaluate("document.getElementById('made-picture').naturalWidth") == 320
-            assert not page.locator("#bars").is_visible()
+            page.locator(".made img").wait_for()
+            assert page.evaluate("document.querySelector('.made img').naturalWidth") == 320
+            assert not page.locator(".bars").is_visible()
             with page.expect_download() as download:
-                page.locator("#save").click()
+                page.locator(".save").click()
             with Image.open(download.value.path()) as saved:
                 assert saved.size == (320, 240)
             assert page.evaluate("document.documentElement.scrollWidth") <= width
             page.locator("#clear").click()
-            page.locator("#made-picture").wait_for(state="hidden")
+            page.locator(".made img").wait_for(state="hidden")
 
 
 @pytest.mark.docker
@@ -129,7 +129,7 @@ def test_stylize_takes_the_real_loss_network(store: MlflowClient, step: Step, tm
     content.write_bytes(photograph(96, 64))
     Image.fromarray(load_sample_image("flower.jpg")).save(style)
     files = ("--content", str(content), "--style", str(style))
-    result = step("stylize", *files, "--size", "96", "--steps", "30")
+    result = step("own", "style.stylize", *files, "--size", "96", "--steps", "30")
     assert result.returncode == 0, result.stderr
     assert "Traceback" not in result.stderr
     experiment = store.get_experiment_by_name("style")

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from tasks.contract import Sketch, UserError, get_task
+from tasks.style.stylize import Settings, Sketch
 
-SETTINGS = {"start": "content", "content_weight": 1.0, "style_weight": 1.0, "learning_rate": 5.0, "seed": 1}
 pytestmark = pytest.mark.usefixtures("small_network")
 
 
-def sketches(content: np.ndarray, style: np.ndarray, steps: int, **changes: object) -> list[Sketch]:
-    stylize = get_task("style").stylize
-    assert stylize is not None
-    return list(stylize(content, style, steps, **(SETTINGS | changes)))
+def sketches(content: np.ndarray, style: np.ndarray, steps: int, **changes: Any) -> list[Sketch]:
+    from tasks.style.optimization import stylize
+
+    return list(stylize(content, style, Settings(steps=steps, **{"style_weight": 1.0, "learning_rate": 5.0} | changes)))
 
 
 def test_losses_fall_and_the_picture_changes(china: np.ndarray, flower: np.ndarray) -> None:
@@ -42,8 +43,3 @@ def test_the_same_seed_paints_the_same(china: np.ndarray, flower: np.ndarray) ->
 
 def test_without_a_style_the_photograph_stays(china: np.ndarray, flower: np.ndarray) -> None:
     np.testing.assert_array_equal(sketches(china, flower, 3, style_weight=0.0)[-1].picture, china)
-
-
-def test_an_unknown_start_is_refused(china: np.ndarray, flower: np.ndarray) -> None:
-    with pytest.raises(UserError, match="start must be one of content, noise, received 'nose'"):
-        sketches(china, flower, 3, start="nose")

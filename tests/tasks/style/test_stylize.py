@@ -11,9 +11,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
 
-from lifecycle import stylizing
-from steps import stylize
+from steps import own
 from tasks.contract import UserError
+from tasks.style import stylize
 
 pytestmark = pytest.mark.usefixtures("small_network", "store")
 
@@ -27,7 +27,7 @@ def files(china: np.ndarray, flower: np.ndarray, tmp_path: Path) -> tuple[str, s
 
 
 def run(content: str, style: str, *options: str) -> None:
-    stylize.run(stylize.parser().parse_args(["--content", content, "--style", style, *options]))
+    own.run(own.parser().read(["style.stylize", "--content", content, "--style", style, *options]))
 
 
 def only_run(store: MlflowClient) -> Run:
@@ -53,18 +53,18 @@ def test_a_run_has_the_picture_and_how_it_came_about(
     picture = mlflow.artifacts.load_image(f"runs:/{found.info.run_id}/stylized.png")
     assert picture.size == (64, 48)
     assert "figures/triptych.png" in {a.path for a in store.list_artifacts(found.info.run_id, "figures")}
-    assert "step 20/20: loss" in capsys.readouterr().out
+    assert "step 21/21: loss 0." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--size", "16"], "size must be from 32 to 2048 pixels, received 16"),
+        (["--size", "16"], "size must be from 32 to 2048, received 16"),
         (["--steps", "0"], "steps must be at least 1, received 0"),
         (["--style-weight", "-1"], "style_weight must be a finite number of at least 0, received -1"),
         (["--learning-rate", "0"], "learning_rate must be a finite number above 0, received 0"),
         (["--start", "nose"], "start must be one of content, noise, received 'nose'"),
-        (["--task", "digits"], "digits stylises no pictures. Expected e.g. task=style"),
+        (["--colour", "3"], "Unknown parameter: '--colour'.*--content"),
     ],
 )
 def test_settings_out_of_range_are_refused(files: tuple[str, str], options: list[str], message: str) -> None:
@@ -99,7 +99,7 @@ def test_pictures_of_every_kind_are_read_in_colour(mode: str, tmp_path: Path) ->
         grey.convert("RGB").save(path, save_all=True, append_images=[grey.convert("RGB")])
     else:
         (Image.new("I;16", (64, 32), 128 * 257) if mode == "I;16" else grey.convert(mode)).save(path)
-    pixels = stylizing.read(path, 64)
+    pixels = stylize.read(path, 64)
     assert pixels.shape == (32, 64, 3)
     np.testing.assert_allclose(pixels, 128, atol=2)
 
@@ -109,3 +109,27 @@ def test_a_loss_that_is_no_number_ends_the_run(files: tuple[str, str], store: Ml
     with pytest.raises(UserError, match=r"The loss of step \d+ is (nan|inf)\. Try a lower learning_rate"):
         run(*files, "--size", "64", "--steps", "20", "--style-weight", "1e300")
     assert only_run(store).info.status == "FAILED"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "Expected a step first: style.stylize."),
+        (["digits.stylize"], "digits has no step 'stylize'. Expected e.g. task=style."),
+        (["style.paint"], "style has no step 'paint'."),
+        (["styles.stylize"], "Unknown task: 'styles'. Did you mean 'style'?"),
+        (["style.stylize", "--content", "a.png"], "the following arguments are required: --style"),
+        (["style.stylize", "--steps", "few"], "--steps: expected a whole number, received 'few'"),
+    ],
+)
+def test_a_step_that_nobody_has_or_that_lacks_something_is_told(words: list[str], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        own.parser().read(words)
+    assert message in str(error.value)
+
+
+def test_its_help_has_its_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    for words, expected in ((["--help"], "style.stylize"), (["style.stylize", "--help"], "--learning-rate")):
+        with pytest.raises(SystemExit):
+            own.parser().read(words)
+        assert expected in capsys.readouterr().out
