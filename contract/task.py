@@ -93,6 +93,8 @@ class Task:
         search: The space that `study=search` looks through; None where there is none.
         baseline: Split -> outputs of the slower method that the models replace, to be measured by; None where there is
             none.
+        tiny: Fields of its configurations, with values that make a model small: for tests of whether it learns and
+            ships.
         own_steps: Steps that this task alone has, by name.
     """
 
@@ -114,11 +116,17 @@ class Task:
     studies: Mapping[str, Study] = field(default_factory=dict)
     search: Search | None = None
     baseline: Callable[[Split], Outputs] | None = None
+    tiny: Mapping[str, Any] = field(default_factory=dict)
     own_steps: Mapping[str, type[OwnStep]] = field(default_factory=dict)
 
     @property
     def default_model(self) -> str:
         return next(iter(self.models))
+
+    def shrunk(self, config: Config) -> Config:
+        """The configuration with those of the `tiny` fields that it has."""
+        own = {one.name for one in dataclasses.fields(config)}
+        return dataclasses.replace(config, **{name: value for name, value in self.tiny.items() if name in own})
 
     def configure(self, model: str = "default", overrides: Mapping[str, str] | None = None, **values: Any) -> Config:
         """The model's configuration with some fields replaced.

@@ -17,7 +17,7 @@ KINDS: dict[Any, Callable[[str], Any]] = {str: str, int: cli.whole_number, float
 
 
 class Parser(cli.Parser):
-    """Its options are the parameters of the step that the first word names."""
+    """Reads which step it is, and has the parser of that step read the rest."""
 
     def read(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
         words = list(sys.argv[1:] if argv is None else argv)
@@ -27,22 +27,23 @@ class Parser(cli.Parser):
         task_name, _, name = words[0].partition(".")
         task = get_task(task_name)
         step = own_steps.own_step(task, name)
-        self.description = step.summary
-        add_parameters(self, step)
-        values = vars(super().read(words[1:]))
+        values = vars(parser_of(words[0], step).read(words[1:]))
         return argparse.Namespace(task=task, name=name, step=step(**values))
 
 
-def add_parameters(target: argparse.ArgumentParser, step: type[OwnStep]) -> None:
+def parser_of(named: str, step: type[OwnStep]) -> cli.Parser:
     """An option for each field of the step."""
+    program = f"python -m steps.own {named}"
+    result = cli.Parser(program, description=step.summary, allow_abbrev=False, formatter_class=cli.Formatter)
     kinds = get_type_hints(step)
     for field in dataclasses.fields(step):  # type: ignore[arg-type]  # every step is a dataclass
-        target.add_argument(
+        result.add_argument(
             f"--{field.name.replace('_', '-')}",
             type=KINDS[kinds[field.name]],
             help=field.metadata["help"],
             **({"required": True} if field.default is dataclasses.MISSING else {"default": field.default}),
         )
+    return result
 
 
 def named_steps() -> list[str]:

@@ -14,8 +14,9 @@ from mlflow.cli import cli as mlflow_cli
 
 from lifecycle.building import VARIANTS
 from lifecycle.comparing import ALL, DEFAULT, SEARCH
-from steps import cli
-from tasks.contract import UserError, get_task, unknown
+from lifecycle.own_steps import own_step
+from steps import cli, own
+from tasks.contract import UserError, get_task, task_names, unknown
 from tests.documents import PLACEHOLDER, ROOT, Command
 
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())
@@ -31,6 +32,20 @@ class WrongCommandError(Exception):
 def parameters(step: str) -> dict[str, Any]:
     """The default of each parameter of an entry point, None where it has to be given."""
     return {name: spec.get("default") for name, spec in PROJECT["entry_points"][step].get("parameters", {}).items()}
+
+
+def is_own(entry_point: str) -> bool:
+    """Whether one task alone has it."""
+    return any(entry_point in get_task(task).own_steps for task in task_names())
+
+
+def parser_of(entry_point: str) -> cli.Parser:
+    """Reads what MLproject's command has behind the module, and where that is a step of a task's own, its name."""
+    for task in task_names():
+        if step := get_task(task).own_steps.get(entry_point):
+            return own.parser_of(f"{task}.{entry_point}", step)
+    parser: cli.Parser = importlib.import_module(f"steps.{entry_point}").parser()
+    return parser
 
 
 def make_targets() -> set[str]:
@@ -95,12 +110,14 @@ def _check_entry_point(name: str, values: Mapping[str, str]) -> None:
 
 def _check_step(name: str, options: Mapping[str, str]) -> None:
     """Against the parser of the step, then the names among the values against what there is."""
-    parser = importlib.import_module(f"steps.{name}").parser()
+    parser = parser_of(name)
+    if is_own(name):
+        options = {key: value for key, value in options.items() if key != "task"}  # part of the step's name
     required = {action.dest for action in parser._actions if action.required}
     given = {key: value for key, value in options.items() if PLACEHOLDER not in value or key in required}
     arguments = parser.parse_args([f"--{key}={value}" for key, value in given.items()])
     _among(f"option of {name}", options.keys() - given.keys(), {key.replace("_", "-") for key in vars(arguments)})
-    if arguments.task in written_tasks():
+    if not hasattr(arguments, "task") or arguments.task in written_tasks():
         return
     task = get_task(arguments.task)
     if hasattr(arguments, "overrides"):
@@ -123,7 +140,13 @@ def _check_python(words: list[str]) -> None:
         return
     _, module, *options = words
     room, _, name = module.partition(".")
-    if room == "steps" and name != PLACEHOLDER:
+    if module == "steps.own":
+        named, *rest = options
+        task, _, step = named.partition(".")
+        parser = own.parser_of(named, own_step(get_task(task), step))
+        if rest != ["--help"]:
+            parser.read(rest)
+    elif room == "steps" and name != PLACEHOLDER:
         _among("step", name, PROJECT["entry_points"])
         _check_step(name, _pairs(options))
     elif room == "benchmarks":

@@ -32,6 +32,7 @@ from registry.candidates import Candidate, models_of
 from serving.rehearsal import Rehearsal
 from serving.server import free_port, running
 from tasks.contract import Split, SplitName, Task, UserError, get_task
+from tests.budget import Budget
 from tests.gateways import Gateway, gateway_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,6 +51,10 @@ SET_BY_USERS = (
     "MOST_BODY_BYTES",
 )
 Step = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Budget())
 
 
 @functools.cache

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from importlib.metadata import version
 
@@ -10,7 +9,8 @@ import pytest
 import yaml
 
 from serving.package import REQUIREMENTS
-from tests.commands import PROJECT, parameters
+from tasks.contract import get_task
+from tests.commands import PROJECT, is_own, parameters, parser_of
 from tests.documents import ROOT
 
 STEPS = [name for name in PROJECT["entry_points"] if name != "test"]
@@ -26,21 +26,28 @@ def pinned() -> dict[str, str]:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_mlproject_passes_every_option_of_the_step(step: str) -> None:
-    parser = importlib.import_module(f"steps.{step}").parser()
-    options = {action.dest: action for action in parser._actions if action.dest != "help"}
-    assert options.keys() == parameters(step).keys()
+    options = {action.dest: action for action in parser_of(step)._actions if action.dest != "help"}
+    declared = parameters(step)
+    module = f"steps.{step}"
+    if is_own(step):
+        task = declared.pop("task")
+        assert step in get_task(task).own_steps
+        module = f"steps.own {{task}}.{step}"
+    assert options.keys() == declared.keys()
     command = PROJECT["entry_points"][step]["command"]
-    assert command.startswith(f"python -m steps.{step} ")
-    for name, default in parameters(step).items():
+    assert command.startswith(f"python -m {module} ")
+    for name, default in declared.items():
         assert f"--{name.replace('_', '-')} {{{name}}}" in command
         assert options[name].default == default
 
 
 def test_the_command_lines_defaults_are_accepted() -> None:
     for step in STEPS:
-        parser = importlib.import_module(f"steps.{step}").parser()
-        given = {name: f"--{name.replace('_', '-')}={value}" for name, value in parameters(step).items()}
-        required = [word for name, word in given.items() if parameters(step)[name] is None]
+        parser, declared = parser_of(step), parameters(step)
+        if is_own(step):
+            del declared["task"]
+        given = {name: f"--{name.replace('_', '-')}={value}" for name, value in declared.items()}
+        required = [word for name, word in given.items() if declared[name] is None]
         assert vars(parser.parse_args(list(given.values()))) == vars(parser.parse_args(required))
 
 

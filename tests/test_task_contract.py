@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,38 +15,63 @@ import mlflow
 import numpy as np
 import pytest
 
+from forms.outputs import arrays, each
+from lifecycle.used_code import used_code
 from serving.package import package
 from tasks.contract import Config, Split, SplitName, Task, get_task, task_names
-from tests.conftest import available
+from tests.conftest import ROOT, available
+from tests.toys import bloom, diabetes, strokes
 
 MOST_EXAMPLES, MOST_VALUES = 64, 2**17
 CORNER = 128  # pixels, of pictures that may be of any size
 
-TAKES_LONG = {("cifar10", "fast"), ("cifar10", "resnet"), ("style", "feedforward")}
-MODELS = [
-    pytest.param(*named, id="-".join(named), marks=[pytest.mark.slow] if named in TAKES_LONG else [])
-    for named in ((task, model) for task in task_names() for model in get_task(task).models)
-]
+TOYS = {toy.TASK.name: toy.TASK for toy in (bloom, diabetes, strokes)}
+NAMES = [*task_names(), *TOYS]
 
 
-@pytest.fixture(params=task_names())
+@functools.cache
+def changed_files() -> set[str] | None:
+    """Paths from the root of what differs from the last commit; None where git does not tell."""
+    command = ["git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=all", "--no-renames"]
+    status = subprocess.run(command, capture_output=True, text=True, check=False)
+    return {line[3:] for line in status.stdout.splitlines()} if status.returncode == 0 else None
+
+
+def is_changed(task: Task) -> bool:
+    """Whether somebody works on the code that this task trains with. Its models are built, trained and exported on
+    every run then; else with the slow tests."""
+    changed = changed_files()
+    forms = tuple(type(form).__module__ for form in (task.item, task.answer, *task.answer.named.values()))
+    return changed is None or not changed.isdisjoint(used_code(task.name, forms, ROOT))
+
+
+def models() -> Iterator[Any]:
+    for task in (TOYS.get(name) or get_task(name) for name in NAMES):
+        marks = [] if task.name in TOYS or is_changed(task) else [pytest.mark.slow]
+        yield from (pytest.param(task.name, model, id=f"{task.name}-{model}", marks=marks) for model in task.models)
+
+
+def known(name: str) -> Task:
+    return TOYS.get(name) or available(name)
+
+
+@pytest.fixture(params=NAMES)
 def task(request: pytest.FixtureRequest) -> Task:
-    return available(request.param)
+    return known(request.param)
 
 
 @functools.cache
 def some(name: str, split_name: SplitName) -> Split:
     """A split's first examples, as many as take little time; of large pictures a corner."""
-    split = get_task(name).load(split_name)
-    inputs, targets = split.inputs, split.targets
-    if inputs.shape == targets.shape:
-        inputs, targets = inputs[:, :CORNER, :CORNER], targets[:, :CORNER, :CORNER]
-    count = max(2, min(MOST_EXAMPLES, MOST_VALUES // inputs[0].size))
-    # Copies, since a view would keep the whole split.
-    return dataclasses.replace(split, inputs=inputs[:count].copy(), targets=targets[:count].copy())
+    split = known(name).load(split_name)
+    if split.inputs.shape == getattr(split.targets, "shape", None):
+        inputs, targets = (one[:, :CORNER, :CORNER] for one in (split.inputs, split.targets))
+        split = dataclasses.replace(split, inputs=inputs, targets=targets)
+    count = max(2, min(MOST_EXAMPLES, MOST_VALUES // split.inputs[0].size))
+    return split.take(np.arange(count))
 
 
-def answers(task: Task, split: Split) -> np.ndarray:
+def answers(task: Task, split: Split) -> Any:
     """Outputs as a model might give them."""
     return task.answer.likely(split.inputs, np.random.default_rng(0))
 
@@ -52,9 +79,10 @@ def answers(task: Task, split: Split) -> np.ndarray:
 def test_splits_are_alike_and_apart(task: Task) -> None:
     splits = {name: task.load(name) for name in get_args(SplitName)}
     assert len({split.digest for split in splits.values()}) == 3
-    assert (
-        len({(s.inputs.dtype, s.inputs.shape[1:], s.targets.dtype, s.targets.shape[1:]) for s in splits.values()}) == 1
-    )
+    kinds = {
+        tuple((one.dtype, one.shape[1:]) for one in (split.inputs, *arrays(split.targets))) for split in splits.values()
+    }
+    assert len(kinds) == 1
     assert all(len(split) > 0 and np.isfinite(split.inputs).all() for split in splits.values())
     assert task.load("validation").digest == splits["validation"].digest
 
@@ -86,10 +114,10 @@ def test_the_search_is_through_fields_of_the_configuration(task: Task) -> None:
             assert task.build(dataclasses.replace(task.search.base, **changed))
 
 
-@pytest.mark.parametrize(("name", "model_name"), MODELS)
+@pytest.mark.parametrize(("name", "model_name"), list(models()))
 def test_it_learns_and_is_served_as_it_learnt(name: str, model_name: str, tmp_path: Path) -> None:
-    task = available(name)
-    config = task.models[model_name]
+    task = known(name)
+    config = task.shrunk(task.models[model_name])
     keras.utils.set_random_seed(1)
     model = task.build(config)
     learns_from(task, model, config)
@@ -97,11 +125,11 @@ def test_it_learns_and_is_served_as_it_learnt(name: str, model_name: str, tmp_pa
     packaged = package(task, model, validation, tmp_path)
     loaded = keras.models.load_model(packaged.artifacts["keras"])
     expected = model.predict(validation.inputs, verbose=0)
-    np.testing.assert_array_equal(loaded.predict(validation.inputs, verbose=0), expected)
-    assert packaged.parity < task.answer.tolerance(packaged.outputs)
+    each(np.testing.assert_array_equal, loaded.predict(validation.inputs, verbose=0), expected)
+    assert packaged.parity < min(arrays(task.answer.tolerance(packaged.outputs)))
     packaged.write(mlflow.pyfunc.save_model, path=tmp_path / "model")
     served = mlflow.pyfunc.load_model(str(tmp_path / "model"))
-    np.testing.assert_array_equal(served.predict(validation.inputs.tolist()), packaged.outputs)
+    each(np.testing.assert_array_equal, served.predict(validation.inputs.tolist()), packaged.outputs)
 
 
 def learns_from(task: Task, model: keras.Model, config: Config) -> None:
@@ -136,7 +164,7 @@ def test_the_primary_metric_is_the_mean_of_the_scores(task: Task) -> None:
 
 def test_figures_can_be_drawn(task: Task, tmp_path: Path) -> None:
     validation = some(task.name, "validation")
-    own = task.model_figures(task.build(task.configure()), validation) if task.model_figures else ()
+    own = task.model_figures(task.build(task.shrunk(task.configure())), validation) if task.model_figures else ()
     names = []
     for name, figure in itertools.chain(task.figures(validation, answers(task, validation)), own):
         figure.savefig(tmp_path / name)

@@ -30,4 +30,5 @@ TASK = Task(
         "them. The photographs were found on the web before 2009, and are no fair sample of such things."
     ),
     studies=STUDIES,
+    tiny={"width": 8, "blocks": 1},
 )

@@ -25,4 +25,5 @@ TASK = Task(
     latency_bound_ms=1000.0,
     baseline=lazily("tasks.style.optimization:baseline"),
     own_steps={"stylize": Stylize},
+    tiny={"width": 4, "blocks": 1},
 )

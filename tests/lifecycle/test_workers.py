@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from lifecycle import workers
-from serving.container import entrypoint
+from served import machine
 from tests.conftest import ROOT
 
 
@@ -30,7 +30,7 @@ from tests.conftest import ROOT
 def test_one_a_core_as_far_as_memory_reaches(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cpu_max: str, memory_max: str, has_gpu: bool, expected: int
 ) -> None:
-    monkeypatch.setattr(entrypoint, "CGROUP", tmp_path)
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8))
     monkeypatch.setattr(workers, "BYTES_EACH", 1e6)  # so that it does not matter what this machine has left
     monkeypatch.setattr(workers, "_has_gpu", lambda: has_gpu)
