@@ -79,7 +79,7 @@ def build(config: Config) -> keras.Model:
         x = keras.layers.Conv2D(filters, 3, strides=4, padding="same", activation="relu")(x)
     outputs = keras.layers.Dense(len(COLOURS), activation="softmax")(keras.layers.GlobalAveragePooling2D()(x))
     model = keras.Model(inputs, outputs)
-    model.compile(keras.optimizers.Adam(config.learning_rate), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(keras.optimizers.Adam(config.learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
 
@@ -117,6 +117,7 @@ def measured(folder: Path, count: int, store: Path) -> tuple[float, float, float
     environment = os.environ | {
         "MLFLOW_TRACKING_URI": f"sqlite:///{store}/{count}.db",
         "DL_LIFECYCLE_CACHE": str(store / "cache"),
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     }
     started = time.perf_counter()
     result = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)

@@ -49,7 +49,9 @@ class OnnxModel(PythonModel):
 
     # The hint makes MLflow hand over what stands under "inputs" as it is. With a tensor signature it would copy nested
     # lists number by number, which takes most of a request's time, and would refuse strings.
-    def predict(self, context: Any, model_input: list[list[Any] | str], params: Any = None) -> Any:
+    def predict(
+        self, context: Any, model_input: list[list[Any] | str], params: Any = None
+    ) -> np.ndarray | list[np.ndarray | str] | dict[str, np.ndarray | list[np.ndarray | str]]:
         """The model's outputs for a list of items.
 
         Args:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import hashlib
 import json
 import os
@@ -80,7 +79,7 @@ class Package:
 def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> Package:
     """Writes model.onnx, model.keras, golden.json, profile.json and the code that answers into `folder`."""
     check_outputs(task, model.predict(validation.inputs[:1], verbose=0))
-    expected = answered(validation.inputs, functools.partial(model.predict, verbose=0))
+    expected = answered(validation.inputs, lambda batch: model.predict(batch, batch_size=len(batch), verbose=0))
     model.export(folder / "model.onnx", format="onnx", verbose=False)
     outputs = run_onnx(folder / "model.onnx", validation.inputs)
     model.save(folder / "model.keras")
