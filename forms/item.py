@@ -117,6 +117,14 @@ class Item(form.Form):
         yield Way("numbers", inputs, inputs.tolist())
         yield Way("bytes", inputs, [base64.b64encode(one.tobytes()).decode() for one in inputs])
 
+    def hostile(self, item: np.ndarray) -> Iterator[tuple[str, bytes]]:
+        """Bytes that are no item, as somebody may send them in base64, each with what is wrong with it.
+
+        Args:
+            item: A good one.
+        """
+        yield "bytes of the wrong size", not_as_many(b"seven", item)
+
     def request_schema(self) -> dict[str, Any]:
         """What OpenAPI calls the request body of a prediction: JSON, and a file where files are taken."""
         content = {"application/json": {"schema": self._object({"$ref": "#/components/schemas/Item"})}}
@@ -149,6 +157,11 @@ class Item(form.Form):
     def described(self) -> dict[str, Any]:
         """What the page and programs have to know of it."""
         return {"item": self.name, "field": self.field, "picture": None, "white": None}
+
+
+def not_as_many(data: bytes, item: np.ndarray) -> bytes:
+    """The bytes, of which one more is taken where they are as many as the item has as uint8 or as float32."""
+    return data + data[-1:] if len(data) in (item.size, 4 * item.size) else data
 
 
 def read(metadata: Mapping[str, Any]) -> Item:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import struct
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,11 +14,12 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
-from forms.item import Item, ItemError, Way
+from forms.item import Item, ItemError, Way, not_as_many
 from served.picture_file import END, JPEG, MOST_PIECES, MOST_SCANS, PNG, SCAN, bare, ended, upright
 
 # More than cameras and scanners make; known before anything is decoded. A JPEG need not be decoded at full size.
 MOST_PIXELS = {"JPEG": 50_000_000, "PNG": 20_000_000}
+BOMB_SIDE = 13_000  # pixels; many, and yet below what Pillow refuses by itself
 MOST_WORK = 10**9  # see work(); about a second
 PNG_WORK = 50  # of a pixel, which is inflated and unfiltered
 Image.MAX_IMAGE_PIXELS = None  # Pillow's limit, of which it warns on standard error before it raises
@@ -60,6 +63,11 @@ class PictureItem(Item):
     def ways(self, inputs: np.ndarray) -> Iterator[Way]:
         yield from super().ways(inputs)
         yield Way("files", inputs, [png(one) for one in inputs])
+
+    def hostile(self, item: np.ndarray) -> Iterator[tuple[str, bytes]]:
+        yield from super().hostile(item)
+        yield "broken image", not_as_many(black(28)[:40], item)
+        yield "decompression bomb", black(BOMB_SIDE)
 
     def seen(self, item: np.ndarray) -> dict[str, Any]:
         return {"image": item.ravel().tolist()}
@@ -179,3 +187,15 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         image.load()
         return image
     return Image.fromarray((np.asarray(image, float) / 257).astype(np.uint8))
+
+
+def black(side: int) -> bytes:
+    """A black square as a PNG file (PNG specification, sections 5, 9.2 and 11.2), much smaller than its pixels."""
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    compressor = zlib.compressobj(level=1)
+    row = bytes(1 + side)  # the filter's number, then the pixels
+    pixels = b"".join(compressor.compress(row) for _ in range(side)) + compressor.flush()
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
+    )

@@ -5,20 +5,19 @@ from __future__ import annotations
 import base64
 import copy
 import json
-import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from forms.item import Item
+
 REFUSED = range(400, 500)
 # What MLflow's own server answers before the model is asked, with a server error.
 NOT_ANSWERED = range(400, 600)
 LARGE_BYTES = 50_000_000
 LONG_STRING = 500_000
-BOMB_SIDE = 13_000  # pixels; many, and yet below what Pillow refuses by itself
 
 
 @dataclass(frozen=True)
@@ -31,11 +30,12 @@ class HostileRequest:
     statuses: range = REFUSED
 
 
-def hostile_requests(item: list[Any]) -> Iterator[HostileRequest]:
+def hostile_requests(item: list[Any], form: Item) -> Iterator[HostileRequest]:
     """One of each kind.
 
     Args:
         item: A good item, as nested lists of numbers.
+        form: What it is, which knows what else can be wrong with one.
     """
     yield HostileRequest("wrong shape", _inputs([item, item], [item]))
     yield HostileRequest("ragged", _inputs(_with_first(item, [1, [2]])))
@@ -50,9 +50,8 @@ def hostile_requests(item: list[Any]) -> Iterator[HostileRequest]:
     yield HostileRequest("object for an item", _inputs({"image": item}))
     yield HostileRequest("text for the list", b'{"inputs": "seven"}')
     yield HostileRequest("not base64", _inputs("seven!"))
-    yield HostileRequest("raw values of the wrong size", _inputs(_base64(_no_item(b"seven", item))))
-    yield HostileRequest("broken image", _inputs(_base64(_no_item(_png(28)[:40], item))))
-    yield HostileRequest("decompression bomb", _inputs(_base64(_png(BOMB_SIDE))))
+    for name, data in form.hostile(np.asarray(item)):
+        yield HostileRequest(name, _inputs(base64.b64encode(data).decode()))
     yield HostileRequest("another field", json.dumps({"image": item}).encode())
     yield HostileRequest("a list", json.dumps([item]).encode())
     yield HostileRequest("truncated JSON", _inputs(item)[:-5])
@@ -78,25 +77,3 @@ def _with_first(item: list[Any], value: Any) -> list[Any]:
         inner = inner[0]
     inner[0] = value
     return changed
-
-
-def _no_item(data: bytes, item: list[Any]) -> bytes:
-    """The bytes, of which one more is taken where they are as many as the raw values of an item."""
-    values = np.size(item)
-    return data + data[-1:] if len(data) in (values, 4 * values) else data
-
-
-def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _png(side: int) -> bytes:
-    """A black square as a PNG file (PNG specification, sections 5, 9.2 and 11.2), much smaller than its pixels."""
-    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    compressor = zlib.compressobj(level=1)
-    row = bytes(1 + side)  # the filter's number, then the pixels
-    pixels = b"".join(compressor.compress(row) for _ in range(side)) + compressor.flush()
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
-    )

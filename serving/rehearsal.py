@@ -8,14 +8,20 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from mlflow.pyfunc import save_model
 
+from forms import item
 from forms.answers.picture import pixels
+from forms.earlier import as_now
+from forms.form import UnknownFormError
+from forms.item import Item
+from forms.items.values import Values
 from forms.outputs import arrays, each
 from serving.fence import requirements
 from serving.hostile import HostileRequest, hostile_requests
@@ -44,10 +50,12 @@ class Golden:
         tolerance: Largest absolute difference that counts as the same answer; by name where there are several.
         requests: Each with a `body` to post, the `predictions` to come back, and the `way` in which items are sent, see
             forms.item.Way.
+        item: The form of the items.
     """
 
     tolerance: Any
     requests: list[dict[str, Any]]
+    item: Item = field(default_factory=Values)
 
     def items(self, *ways: str) -> list[Any]:
         """The items of the request that sends them in the first of these ways that there is."""
@@ -230,7 +238,7 @@ def withstand(port: int, golden: Golden) -> int:
         RehearsalError: One was not refused, or the golden ones were not answered as before. No answer in time is a
             failure here: the machine has just been found quick enough.
     """
-    hostile = list(hostile_requests(golden.items("numbers")[0]))
+    hostile = list(hostile_requests(golden.items("numbers")[0], golden.item))
     for request in hostile:
         refuse(port, request)
     try:
@@ -261,13 +269,23 @@ def read_golden(model_path: Path) -> Golden:
         RehearsalError: There are none, or they are incomplete.
     """
     try:
-        golden = Golden(**json.loads((model_path / "artifacts" / "golden.json").read_text()))
+        packed = json.loads((model_path / "artifacts" / "golden.json").read_text())
+        golden = Golden(**packed, item=_item(model_path))
         complete = golden.requests and all(r["body"]["inputs"] and "predictions" in r for r in golden.requests)
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise RehearsalError(f"it has no readable golden requests: {error}") from None
     if not complete:
         raise RehearsalError("it has no readable golden requests: some lack a body or the predictions")
     return golden
+
+
+def _item(model_path: Path) -> Item:
+    """The form of a model's items; of one that this code does not know, what is common to all."""
+    metadata = yaml.safe_load((model_path / "MLmodel").read_text(encoding="utf-8")).get("metadata") or {}
+    try:
+        return item.read(as_now(metadata)["item"])
+    except (UnknownFormError, KeyError, TypeError, AttributeError):
+        return Values()
 
 
 def _difference(client: Client, request: dict[str, Any], tolerance: Any) -> float:

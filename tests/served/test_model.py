@@ -325,7 +325,7 @@ def test_a_file_that_cannot_be_read_is_told_in_one_line(rgb: OnnxModel, kind: st
 def test_several_outputs_are_answered_by_name(tmp_path: Path) -> None:
     answer = {"answers": {"same": NUMBERS, "doubled": PICTURES}}
     model = loaded(tmp_path, TensorProto.FLOAT, (2,), "values", answer, ("same", "doubled"))
-    outputs = model.predict(None, [[1.2, 200.0], [3.0, -4.0]])
+    outputs: Any = model.predict(None, [[1.2, 200.0], [3.0, -4.0]])
     np.testing.assert_allclose(outputs["same"], [[1.2, 200.0], [3.0, -4.0]], rtol=1e-6)
     np.testing.assert_array_equal(outputs["doubled"], [[2, 255], [6, 0]])
 
@@ -335,7 +335,7 @@ def test_several_answers_to_pictures_of_any_size_are_lists_by_name(tmp_path: Pat
     shape = ("height", "width", 3)
     model = loaded(tmp_path, TensorProto.UINT8, shape, "pictures of any size", answer, ("same", "doubled"))
     small, wide = np.full((1, 2, 3), 7, np.uint8), np.full((3, 5, 3), 9, np.uint8)
-    outputs = model.predict(None, [small.tolist(), encoded(wide)])
+    outputs: Any = model.predict(None, [small.tolist(), encoded(wide)])
     np.testing.assert_array_equal(outputs["same"][0], small)
     np.testing.assert_array_equal(outputs["same"][1], wide)
     np.testing.assert_array_equal(outputs["doubled"][0], 2 * small)

@@ -8,13 +8,23 @@ import json
 import numpy as np
 import pytest
 
+from forms.items.photograph import Photograph
+from forms.items.values import Values
 from serving.hostile import hostile_requests
 
 
 @pytest.mark.parametrize("shape", [(10,), (40,), (5,), (28, 28)], ids=str)
 def test_no_bytes_are_by_chance_as_many_as_an_item_has(shape: tuple[int, ...]) -> None:
     item = np.zeros(shape).tolist()
-    named = {request.name: request.body for request in hostile_requests(item)}
-    for name in ("broken image", "raw values of the wrong size"):
+    named = {request.name: request.body for request in hostile_requests(item, Photograph())}
+    for name in ("broken image", "bytes of the wrong size"):
         (text,) = json.loads(named[name])["inputs"]
         assert len(base64.b64decode(text)) not in (np.size(item), 4 * np.size(item))  # of uint8, of float32
+
+
+def test_a_form_adds_what_is_hostile_to_it_alone() -> None:
+    pictures, values = (
+        {request.name for request in hostile_requests([[0, 1], [2, 3]], form)} for form in (Photograph(), Values())
+    )
+    assert pictures - values == {"broken image", "decompression bomb"}
+    assert values < pictures
