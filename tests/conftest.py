@@ -31,7 +31,7 @@ from registry import ledger
 from registry.candidates import Candidate, models_of
 from serving.rehearsal import Rehearsal
 from serving.server import free_port, running
-from tasks.contract import Split, SplitName, Task, UserError, get_task
+from tasks.contract import Task, UserError, get_task
 from tests.budget import Budget
 from tests.gateways import Gateway, gateway_of
 
@@ -231,16 +231,6 @@ def step(tmp_path: Path) -> Step:
         )
 
     return run
-
-
-def few(task: Task, examples: int) -> Task:
-    """The task with the first examples of each split alone: what a test does with it has to be done, not to be good."""
-
-    def load(name: SplitName) -> Split:
-        split = task.load(name)
-        return dataclasses.replace(split, inputs=split.inputs[:examples], targets=split.targets[:examples])
-
-    return dataclasses.replace(task, load=load)
 
 
 def use_store(patch: pytest.MonkeyPatch, database: Path) -> MlflowClient:

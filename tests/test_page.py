@@ -21,8 +21,9 @@ from forms.answer import Answer
 from forms.answers.labels import Labels
 from forms.answers.mask import Mask
 from forms.answers.number import Number
+from forms.answers.picture import Picture
 from forms.answers.several import Several
-from forms.item import Item
+from forms.item import Item, Shape
 from forms.items.photograph import Photograph
 from forms.items.row import Row
 from forms.items.values import Values
@@ -171,7 +172,7 @@ def slow(route: Route) -> None:
 
 
 @contextlib.contextmanager
-def open_page(browser: Browser, item: Item, shape: tuple[int, ...], answer: Answer, predict: Any) -> Iterator[Page]:
+def open_page(browser: Browser, item: Item, shape: Shape, answer: Answer, predict: Any) -> Iterator[Page]:
     """The page of a gateway whose champion has these forms."""
     release = Release("1", item, shape, "float32", answer, {}, predict)
     champion = Champion(lambda: "1", lambda version: release)
@@ -233,6 +234,33 @@ def test_a_mask_is_shown_over_the_picture_and_can_be_saved(browser: Browser) -> 
             assert np.asarray(saved).sum() == 16 * 32
         page.locator("#clear").click()
         expect(page.locator(".save")).not_to_be_visible()
+
+
+def test_a_photograph_gets_the_likeliest_of_many_labels(browser: Browser) -> None:
+    labels = Labels(tuple(f"animal {number}" for number in range(12)))
+    shares = np.array([[number / 66 for number in range(12)]], np.float32)
+    with open_page(browser, Photograph(), (32, 32, 3), labels, lambda _: shares) as page:
+        page.locator("#file").set_input_files(photograph()[0])
+        expect(page.locator(".prediction")).to_have_text("animal 11")
+        expect(page.locator(".bars .label")).to_have_text([f"animal {number}" for number in (11, 10, 9, 8, 7)])
+        expect(page.locator(".bars .percent").first).to_have_text("16.7\u00a0%")
+
+
+def test_a_photograph_gets_a_picture_that_can_be_saved(browser: Browser) -> None:
+    def negative(items: list[np.ndarray]) -> list[np.ndarray]:
+        return [255 - np.asarray(item, np.uint8) for item in items]
+
+    with open_page(browser, Photograph(any_size=True), (None, None, 3), Picture(), negative) as page:
+        expect(page.locator(".made img")).not_to_be_visible()
+        page.locator("#file").set_input_files(photograph()[0])
+        expect(page.locator(".made img")).to_be_visible()
+        assert page.evaluate("document.querySelector('.made img').naturalWidth") == 640
+        with page.expect_download() as download:
+            page.locator(".save").click()
+        with Image.open(download.value.path()) as saved:
+            assert saved.size == (640, 480)
+        page.locator("#clear").click()
+        expect(page.locator(".made img")).not_to_be_visible()
 
 
 def test_several_answers_stand_one_below_the_other(browser: Browser) -> None:

@@ -7,17 +7,23 @@ import dataclasses
 import io
 import json
 import re
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from mlflow import MlflowClient
+from PIL import Image
+from sklearn.datasets import load_sample_image
 
 from forms.answers.labels import Labels
 from forms.answers.number import Number
 from forms.answers.picture import pixels
 from forms.answers.several import Several
 from forms.pictures import png
+from lifecycle import training
+from lifecycle.building import build
 from lifecycle.promotion import promote
 from lifecycle.releases import release
 from lifecycle.scoring import evaluate
@@ -27,7 +33,9 @@ from serving.gateway.app import create_app
 from serving.gateway.champion import Champion
 from serving.gateway.loading import Loader
 from tasks.contract import Task, UserError, get_task
-from tests.toys import bloom, diabetes, strokes
+from tests.conftest import use_store
+from tests.containers import Container, check_golden, docker, workers
+from tests.toys import bloom, diabetes, negative, strokes
 
 
 def served(client: MlflowClient, task: Task) -> FlaskClient:
@@ -81,6 +89,59 @@ def test_a_photograph_gets_a_mask(store: MlflowClient, no_figures: None) -> None
         sides = found.sum() + right.sum()
         dice.append(2 * (found * right).sum() / sides if sides else 1.0)
     assert (gateway.get("/model").json or {})["figures"]["test_dice"] == pytest.approx(np.mean(dice), rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def negatives_database(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which `negative` has a champion, version 1."""
+    path = tmp_path_factory.mktemp("negative") / "mlflow.db"
+    shutil.copy(empty_database, path)
+    with pytest.MonkeyPatch.context() as patch:
+        use_store(patch, path)
+        patch.setattr(training, "log_figures", lambda *_: None)
+        evaluate(negative.TASK, train(negative.TASK, negative.TASK.configure()).model_uri)
+        assert promote(negative.TASK, "best")
+    return path
+
+
+@pytest.fixture
+def negatives(negatives_database: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    return use_store(monkeypatch, negatives_database)
+
+
+def photograph(width: int, height: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(load_sample_image("china.jpg")).resize((width, height)).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+@pytest.mark.slow
+def test_a_photograph_gets_a_picture(negatives: MlflowClient) -> None:
+    version = negatives.get_model_version_by_alias("negative", "champion")
+    assert json.loads(version.tags["rehearsal"])["golden"] == 2
+    gateway = served(negatives, negative.TASK)
+    for sent, made in (((64, 64), (64, 64)), ((333, 77), (333, 77)), ((1280, 960), (640, 480)), ((1, 1), (1, 1))):
+        reply = gateway.post("/predict", data={"image": (io.BytesIO(photograph(*sent)), "photo.jpg")})
+        assert reply.status_code == 200, reply.text
+        picture = pixels((reply.json or {})["picture"])
+        assert picture.shape == (made[1], made[0], 3)
+        seen = np.asarray(Image.open(io.BytesIO(photograph(*made))))
+        assert np.abs(255.0 - seen - picture).mean() < 25
+
+
+@pytest.mark.slow
+@pytest.mark.docker
+def test_a_container_makes_pictures_too(negatives: MlflowClient) -> None:
+    name = "dlc-test-negative"
+    image = build(negative.TASK, "champion", "slim", name)
+    try:
+        with Container(image, "--read-only", "--tmpfs", "/tmp") as container:
+            check_golden(container, "negative")
+            reply = container.invoke([base64.b64encode(photograph(100, 50)).decode()])
+            assert pixels(reply.json()["predictions"][0]).shape == (50, 100, 3)
+        assert workers(image, "--cpus", "2", "--memory", "600m") >= 1
+    finally:
+        docker("rmi", "--force", f"{name}:1", f"{name}:latest")
 
 
 @pytest.mark.slow

@@ -10,10 +10,12 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
+from sklearn.datasets import load_sample_image
 
 from steps import own
 from tasks.contract import UserError
 from tasks.style import stylize
+from tests.conftest import Step, available
 
 pytestmark = pytest.mark.usefixtures("small_network", "store")
 
@@ -133,3 +135,17 @@ def test_its_help_has_its_parameters(capsys: pytest.CaptureFixture[str]) -> None
         with pytest.raises(SystemExit):
             own.parser().read(words)
         assert expected in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_it_takes_the_real_loss_network(store: MlflowClient, step: Step, tmp_path: Path) -> None:
+    available("style")
+    for name, picture in (("content", "china"), ("style", "flower")):
+        Image.fromarray(load_sample_image(f"{picture}.jpg")).resize((96, 64)).save(tmp_path / f"{name}.jpg")
+    files = ("--content", str(tmp_path / "content.jpg"), "--style", str(tmp_path / "style.jpg"))
+    result = step("own", "style.stylize", *files, "--size", "96", "--steps", "30")
+    assert result.returncode == 0, result.stderr
+    assert "Traceback" not in result.stderr
+    curve = [metric.value for metric in store.get_metric_history(only_run(store).info.run_id, "loss")]
+    assert np.argmin(curve) > 20
+    assert curve[-1] < 0.6 * curve[0]
