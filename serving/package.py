@@ -78,10 +78,14 @@ class Package:
 
 def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> Package:
     """Writes model.onnx, model.keras, golden.json, profile.json and the code that answers into `folder`."""
-    check_outputs(task, model.predict(validation.inputs[:1], verbose=0))
-    # Keras takes long to begin: it gets as much at once as may be in memory.
-    everything = len(validation)
-    expected = answered(validation.inputs, lambda part: model.predict(part, batch_size=512, verbose=0), everything)
+
+    def predicted(part: np.ndarray) -> Outputs:
+        outputs = model.predict(part, batch_size=512, verbose=0)
+        check_outputs(task, outputs)
+        return outputs
+
+    # Keras takes long to begin, so it gets as much at once as may be in memory.
+    expected = answered(validation.inputs, predicted, most=len(validation))
     model.export(folder / "model.onnx", format="onnx", verbose=False)
     outputs = run_onnx(folder / "model.onnx", validation.inputs)
     model.save(folder / "model.keras")

@@ -19,6 +19,7 @@ let model = null; // the last answer of GET /model
 let item = null; // what the script of the item's form made
 let answer = null; // and that of the answer's
 let subject = null;
+let early = null; // a file that somebody chose before it was known which model answers
 let stale = false; // the subject changed since it was last sent
 let busy = false; // a request is in flight
 let waiting = false; // for a gateway that is ready
@@ -236,12 +237,15 @@ function begin(next) {
 
 /** Begins anew with what the item's form begins with, if anything. */
 function restart() {
-  begin(item?.first ?? null);
+  begin(item?.first ?? (item?.files ? early : null));
+  early = null;
   if (subject && !waiting) ask();
 }
 
 function choose(files) {
-  if (!files?.length || !item?.files) return;
+  if (!files?.length) return;
+  if (!item) early = { file: files[0] };
+  if (!item?.files) return;
   begin({ file: files[0] });
   ask();
 }
