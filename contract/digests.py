@@ -65,13 +65,13 @@ def _digest(columns: Sequence[Any], judge: str) -> str:
 
 def _update(hasher: Any, items: Items) -> None:
     told, done = time.monotonic(), 0
-    if None in items.shape:
-        for item in items:  # which are told apart from the same values in another shape
-            hasher.update(str(item.shape).encode())
-            hasher.update(np.ascontiguousarray(item).data)
-        return
-    for rows in batches(items, bounded(items, len(items))):
-        hasher.update(items[rows].data)
+    ragged = None in items.shape
+    parts = ([row] for row in range(len(items))) if ragged else batches(items, bounded(items, len(items)))
+    for rows in parts:
+        values = items[rows]
+        if ragged:  # the same values in another shape are other data
+            hasher.update(str(values.shape[1:]).encode())
+        hasher.update(values.data)
         done += len(rows)
         if time.monotonic() > told + TOLD_SECONDS:
             logger.info("Read %d of %d files, for the digest of the data.", done, len(items))
