@@ -70,7 +70,7 @@ class Answer(form.Form):
 
     def described(self) -> dict[str, Any]:
         """What the page and programs have to know of it."""
-        values = {name: value for name, value in self.metadata().items() if name != "form"}
+        values = {name: value for name, value in super().metadata().items() if name != "form"}
         return {"kind": self.name, "labels": []} | values
 
 

@@ -68,6 +68,7 @@ def test_the_page_and_the_description_know_that_it_paints(painter: FlaskClient, 
     model = painter.get("/model").json
     assert model is not None
     assert (model["kind"], model["shape"], model["labels"]) == ("picture", [None, None, 3], [])
+    assert not {"writer", "counted", "form"} & set(model)  # which are for servers
     labelled = client.get("/model").json or {}
     assert (labelled["kind"], labelled["white"]) == ("labels", 16)
     schemas = (painter.get("/openapi.json").json or {})["components"]["schemas"]

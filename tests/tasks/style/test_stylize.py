@@ -140,8 +140,9 @@ def test_its_help_has_its_parameters(capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.slow
 def test_it_takes_the_real_loss_network(store: MlflowClient, step: Step, tmp_path: Path) -> None:
     available("style")
-    for name, picture in (("content", "china"), ("style", "flower")):
-        Image.fromarray(load_sample_image(f"{picture}.jpg")).resize((96, 64)).save(tmp_path / f"{name}.jpg")
+    content, style = (Image.fromarray(load_sample_image(f"{name}.jpg")) for name in ("china", "flower"))
+    content.resize((96, 64)).save(tmp_path / "content.jpg", quality=95)
+    style.save(tmp_path / "style.jpg")
     files = ("--content", str(tmp_path / "content.jpg"), "--style", str(tmp_path / "style.jpg"))
     result = step("own", "style.stylize", *files, "--size", "96", "--steps", "30")
     assert result.returncode == 0, result.stderr
