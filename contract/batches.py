@@ -58,8 +58,9 @@ def answered(inputs: Any, answer: Callable[[np.ndarray], Outputs], most: int = 5
 
 def _together(parts: tuple[Any, ...], order: np.ndarray) -> Any:
     """The rows of all parts, in an order; an array where they have one shape."""
-    rows = [row for part in parts for row in part]
-    if len({np.shape(row) for row in rows}) > 1:
-        return Ragged([np.asarray(rows[place]) for place in order])
-    whole = np.concatenate([np.asarray(part) for part in parts])
+    rows_of = [part if isinstance(part, list) else part[:1] for part in parts]  # an array's rows have one shape
+    if len({np.shape(row) for rows in rows_of for row in rows}) > 1:
+        rows = [np.asarray(row) for part in parts for row in part]
+        return Ragged([rows[place] for place in order])
+    whole = np.concatenate(parts)
     return whole if (np.diff(order) == 1).all() else whole[order]

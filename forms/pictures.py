@@ -195,7 +195,7 @@ def black(side: int) -> bytes:
     compressor = zlib.compressobj(level=1)
     row = bytes(1 + side)  # the filter's number, then the pixels
     pixels = b"".join(compressor.compress(row) for _ in range(side)) + compressor.flush()
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
+    return PNG + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         for kind, data in ((b"IHDR", header), (b"IDAT", pixels), (b"IEND", b""))
     )

@@ -9,11 +9,8 @@ from pathlib import Path
 
 # What trains, and makes the logged model, for every task.
 ENGINE = ("lifecycle/training.py", "lifecycle/callbacks.py", "serving/package.py")
-FOLLOWED = (
-    "tasks",
-    "contract",
-    "forms",
-)  # rooms into which imports are followed; of the others ENGINE has what matters
+# Rooms into which imports are followed; of the others ENGINE has what matters.
+FOLLOWED = ("tasks", "contract", "forms")
 # What only declares or refuses: what of it reaches training stands in the configuration, and no refusal trains.
 DECLARATIONS = ("studies.py", "errors.py")
 LAZY = re.compile(r"(?P<module>\w+(\.\w+)+):\w+")  # as tasks.contract.lazily takes it

@@ -88,9 +88,10 @@ def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> 
     expected = answered(validation.inputs, predicted, most=len(validation))
     model.export(folder / "model.onnx", format="onnx", verbose=False)
     outputs = run_onnx(folder / "model.onnx", validation.inputs)
+    served = task.answer.served(outputs)
     model.save(folder / "model.keras")
     (folder / "golden.json").write_text(json.dumps(golden(task, model, validation.inputs)))
-    (folder / "profile.json").write_text(json.dumps(profile(task, validation, outputs), indent=2))
+    (folder / "profile.json").write_text(json.dumps(profile(task, validation, served), indent=2))
     files = {"onnx": "model.onnx", "keras": "model.keras", "golden": "golden.json", "profile": "profile.json"}
     return Package(
         folder=folder,
@@ -105,7 +106,7 @@ def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> 
             "answer": task.answer.metadata(),
             "weights_digest": weights_digest(model),
         },
-        outputs=task.answer.served(outputs),
+        outputs=served,
         parity=max(float(np.abs(one).max()) for one in arrays(each(np.subtract, outputs, expected))),
     )
 
@@ -183,12 +184,12 @@ def golden(task: Task, model: keras.Model, inputs: Any) -> dict[str, Any]:
     return {"tolerance": each(lambda *ways: max(ways), *tolerances), "requests": requests}
 
 
-def profile(task: Task, validation: Split, outputs: Outputs) -> dict[str, Any]:
+def profile(task: Task, validation: Split, served: Outputs) -> dict[str, Any]:
     """What inputs and predictions looked like, to compare served traffic with: deciles of each example's mean input
     value, and what the answer's form counts."""
     means = answered(validation.inputs, lambda batch: batch.reshape(len(batch), -1).mean(axis=1))
     inputs = {"examples": len(validation), "input_mean_deciles": deciles(means, 4)}
-    return inputs | task.answer.profile(task.answer.served(outputs))
+    return inputs | task.answer.profile(served)
 
 
 def weights_digest(model: keras.Model) -> str:
