@@ -76,8 +76,12 @@ def fingerprint(task: Task, config: Config, data: Mapping[str, str], root: Path 
     """
     # As JSON gives it back: what is compared has been stored.
     values = json.loads(json.dumps(dataclasses.asdict(config)))
-    forms = tuple(type(form).__module__ for form in (task.item, task.answer, *task.answer.named.values()))
-    return Fingerprint(_code_digests(task.name, forms, root), values, dict(data), runs.libraries())
+    return Fingerprint(_code_digests(task.name, form_modules(task), root), values, dict(data), runs.libraries())
+
+
+def form_modules(task: Task) -> tuple[str, ...]:
+    """The modules of the forms of its items and answers, as `used_code` takes them."""
+    return tuple(type(form).__module__ for form in (task.item, task.answer, *task.answer.named.values()))
 
 
 @functools.cache  # as for the code: a process works with what it has read

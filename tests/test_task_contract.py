@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from forms.outputs import arrays, each
+from lifecycle.fingerprint import form_modules
 from lifecycle.used_code import used_code
 from serving.package import package
 from tasks.contract import Config, Split, SplitName, Task, get_task, task_names
@@ -41,8 +42,7 @@ def is_changed(task: Task) -> bool:
     """Whether somebody works on the code that this task trains with. Its models are built, trained and exported on
     every run then; else with the slow tests."""
     changed = changed_files()
-    forms = tuple(type(form).__module__ for form in (task.item, task.answer, *task.answer.named.values()))
-    return changed is None or not changed.isdisjoint(used_code(task.name, forms, ROOT))
+    return changed is None or not changed.isdisjoint(used_code(task.name, form_modules(task), ROOT))
 
 
 def models() -> Iterator[Any]:
