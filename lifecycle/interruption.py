@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 _asked = threading.Event()
+_held = threading.Event()  # a request to stop waits
+_waiting = threading.Event()  # one does
 
 
 def asked_to_stop() -> bool:
@@ -40,14 +42,44 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        _asked.clear()
+        for state in (_asked, _held, _waiting):
+            state.clear()
         sys.unraisablehook = report
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def postponed(wait: bool = True) -> Iterator[None]:
+    """Inside, a request to stop waits for the end, or for `postponed(False)`, inside which it is heard at once.
+
+    Around what must not be left half done: a run between being there and being known to whoever ends it. Ctrl-C pressed
+    again does not wait.
+    """
+    before = _held.is_set()
+    _hold(wait)
+    try:
+        yield
+    finally:
+        _hold(before)
+
+
+def _hold(wait: bool) -> None:
+    if wait:
+        _held.set()
+        return
+    _held.clear()
+    if _waiting.is_set():
+        _waiting.clear()
+        raise KeyboardInterrupt
+
+
 def _interrupt(number: int, _: object) -> None:
-    if number == signal.SIGTERM and _asked.is_set():
+    again = _asked.is_set()
+    if number == signal.SIGTERM and again:
         return
     _asked.set()
+    if _held.is_set() and not again:
+        _waiting.set()
+        return
     raise KeyboardInterrupt

@@ -23,7 +23,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from lifecycle import store
 from lifecycle.heartbeat import DEFAULT_EXPERIMENT, PROCESS_TAG, Watch, end_abandoned, heartbeat
-from lifecycle.interruption import asked_to_stop
+from lifecycle.interruption import asked_to_stop, postponed
 from lifecycle.outside import explained, reason_and_advice
 from lifecycle.workplace import process_id
 from registry.candidates import LAUNCHED_TAG
@@ -138,38 +138,43 @@ def step_run(
         look()
     tags = {"task": task.name, "step": step, NOTE: note, PROCESS_TAG: process_id()} | dict(more_tags or {})
     mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)  # type: ignore[no-untyped-call]
-    with mlflow.start_run(
-        run_id=attach,
-        experiment_id=None if attach else experiment,
-        run_name=None if attach else name,
-        nested=not outermost,
-        parent_run_id=parent,
-        log_system_metrics=log_system_metrics,
-        tags=tags,
-    ) as run:
-        if attach:
-            mlflow.set_tag("mlflow.runName", name)
-        if launched and not attach:
-            _point_to(client, launched, run, task, name)
-        with _told(client, run, note), heartbeat(client, run.info.run_id, look if outermost else None):
-            yield run
+    with postponed():
+        run = mlflow.start_run(
+            run_id=attach,
+            experiment_id=None if attach else experiment,
+            run_name=None if attach else name,
+            nested=not outermost,
+            parent_run_id=parent,
+            log_system_metrics=log_system_metrics,
+            tags=tags,
+        )
+        try:
+            if attach:
+                mlflow.set_tag("mlflow.runName", name)
+            if launched and not attach:
+                _point_to(client, launched, run, task, name)
+            with postponed(False), heartbeat(client, run.info.run_id, look if outermost else None):
+                yield run
+        except BaseException as error:
+            _end_early(client, run, note, error)
+            raise
+        mlflow.end_run()
 
 
-@contextlib.contextmanager
-def _told(client: MlflowClient, run: Run, note: str) -> Iterator[None]:
-    """Ends a run that does not do what it was to do, and says in its description why."""
-    try:
-        yield
-    except (Exception, KeyboardInterrupt) as error:
-        interrupted = isinstance(error, KeyboardInterrupt) or asked_to_stop()
-        reason = "interrupted" if interrupted else explained(error) or one_line(error)
-        with contextlib.suppress(Exception):  # the store may be what failed; the error is to be heard of, not that
-            client.set_tag(run.info.run_id, NOTE, f"{note}\n\n**Did not finish:** {reason}")
-        with contextlib.suppress(Exception):
-            mlflow.end_run("KILLED" if interrupted or isinstance(error, StoppedEarlyError) else "FAILED")
-        if interrupted:
-            raise KeyboardInterrupt from error
-        raise
+def _end_early(client: MlflowClient, run: Run, note: str, error: BaseException) -> None:
+    """Ends a run that does not do what it was to do, and says in its description why.
+
+    Raises:
+        KeyboardInterrupt: Somebody asked for it, whatever a library made of that.
+    """
+    interrupted = isinstance(error, KeyboardInterrupt) or asked_to_stop()
+    reason = "interrupted" if interrupted else explained(error) or one_line(error) or type(error).__name__
+    with contextlib.suppress(Exception):  # the store may be what failed; the error is to be heard of, not that
+        client.set_tag(run.info.run_id, NOTE, f"{note}\n\n**Did not finish:** {reason}")
+    with contextlib.suppress(Exception):
+        mlflow.end_run("KILLED" if interrupted or isinstance(error, StoppedEarlyError) else "FAILED")
+    if interrupted and isinstance(error, Exception):
+        raise KeyboardInterrupt from error
 
 
 def failure_of(name: str, error: Exception) -> str:

@@ -9,10 +9,15 @@ import sys
 import time
 import weakref
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
+from lifecycle import runs
 from lifecycle.interruption import interruptible
 from lifecycle.runs import NOTE, step_run
 from tasks.contract import get_task
@@ -48,6 +53,53 @@ def test_what_a_library_makes_of_an_interruption_is_still_one(store: MlflowClien
     ended = store.get_run(run.info.run_id)
     assert ended.info.status == "KILLED"
     assert ended.data.tags[NOTE].endswith("**Did not finish:** interrupted")
+
+
+def test_asked_at_any_line_of_its_opening_and_ending_a_run_ends_killed_or_was_done(store: MlflowClient) -> None:
+    statuses: list[str] = []
+    for line in range(1, 1_000):
+        asked, run = asked_at(store, line)
+        if not asked:
+            break
+        assert mlflow.active_run() is None  # or MLflow would end it FINISHED
+        if run:
+            statuses.append(run.info.status)
+    assert list(dict.fromkeys(statuses)) == ["KILLED", "FINISHED"]  # the later ones were done
+    assert len(statuses) > 50
+
+
+def asked_at(store: MlflowClient, wanted: int) -> tuple[bool, Run | None]:
+    """Opens and ends a run, and is asked to stop before that line of the code that does it. Whether it came to that
+    line, and the run, if there is one by then."""
+    lines = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal lines
+        if not frame.f_code.co_filename.endswith((runs.__file__, "fluent.py", "heartbeat.py")):
+            return None
+        if event == "line":
+            lines += 1
+            if lines == wanted:
+                sys.settrace(None)
+                signal.raise_signal(signal.SIGTERM)
+        return trace
+
+    before = sys.gettrace()
+    try:
+        with interruptible():
+            sys.settrace(trace)
+            with step_run(store, TASK, "train", f"line {wanted}", "a note"):
+                pass
+    except KeyboardInterrupt:
+        pass
+    finally:
+        sys.settrace(before)
+    found = mlflow.search_runs(
+        search_all_experiments=True,
+        filter_string=f"attributes.run_name = 'line {wanted}'",
+        output_format="list",
+    )
+    return lines >= wanted, next(iter(found), None)
 
 
 def test_a_second_request_to_stop_does_not_cut_the_tidying_up_short() -> None:
