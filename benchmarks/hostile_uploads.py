@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import keras
-import mlflow
 import psutil
 
 from serving.container import slim_server
@@ -38,7 +37,7 @@ def main() -> None:
     good = json.dumps({"inputs": validation.inputs[:1].tolist()}).encode()
     with tempfile.TemporaryDirectory() as name:
         packaged = package(task, task.build(task.configure()), validation, Path(name))
-        packaged.write(mlflow.pyfunc.save_model, path=Path(name) / "model")
+        packaged.save_model(Path(name) / "model")
         with slim_server(Path(name) / "model") as port:
             process = listener(port)
             for _ in range(100):

@@ -24,7 +24,19 @@ class Answer(form.Form):
     golden_examples: ClassVar[int] = 8  # in each golden request
 
     def metadata(self) -> dict[str, Any]:
-        return super().metadata() | {"writer": self.writer, "counted": self.counted}
+        own = {"writer": self.writer, "counted": self.counted}
+        return super().metadata() | own | ({"columns": list(self.columns)} if self.columns else {})
+
+    @property
+    def params(self) -> Mapping[str, bool]:
+        """What says how the answer is given, with its default: who loads the model may ask for another way, as its
+        `model_config`, and so may a request, as its `params`."""
+        return {}
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of what an answer of shape (N, columns) consists of."""
+        return ()
 
     @property
     def named(self) -> Mapping[str, Answer]:

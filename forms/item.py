@@ -58,6 +58,11 @@ class Item(form.Form):
         return super().metadata() | {"reader": self.reader}
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Those of an item's values, where they have some."""
+        return ()
+
+    @property
     def ways_in_words(self) -> str:
         """How a scoring server takes it, for people."""
         return "as nested lists of numbers or as one base64 string, of the raw values"

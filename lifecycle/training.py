@@ -18,6 +18,7 @@ from mlflow.data.dataset import Dataset
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.data.numpy_dataset import from_numpy
 from mlflow.entities import Run
+from mlflow.models import Model
 from rich.console import Console
 from rich.table import Table
 
@@ -226,12 +227,9 @@ def log_model(
 ) -> Trained:
     """Logs the pyfunc model with the manifest of its files, its validation metrics and its number among the task's."""
     digest = packaged.metadata["weights_digest"]
-    info = packaged.write(
-        mlflow.pyfunc.log_model,
-        name=config.model,
-        params=dataclasses.asdict(config),
-        tags={TASK_TAG: task.name, WEIGHTS_TAG: digest},
-    )
+    tags = {TASK_TAG: task.name, WEIGHTS_TAG: digest}
+    params = dataclasses.asdict(config)
+    info = Model.log(None, packaged, name=config.model, params=params, tags=tags, flavor_name="pyfunc")
     keep_manifest(client, info.model_id)
     metrics = metrics | {"onnx_max_abs_diff": packaged.parity, NUMBER_METRIC: next_number(client, task)}
     mlflow.log_metrics(metrics, step=config.epochs, model_id=info.model_id)

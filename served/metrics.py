@@ -116,7 +116,8 @@ class Metrics:
             raise
         self._requests.inc()
         self._seconds.observe(time.perf_counter() - started)
-        self._items.observe(len(items))
+        first = next(iter(outputs.values())) if isinstance(outputs, dict) else outputs
+        self._items.observe(len(first))
         for output, names in labels.items():
             probabilities = outputs[output] if output else outputs
             if probabilities.shape[1:] == (len(names),):

@@ -1,28 +1,33 @@
 """The model as MLflow's scoring server runs it: reads items, runs the network, writes answers."""
 
 import gc
-import logging
 import os
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import yaml
 from mlflow.pyfunc.model import PythonModel
 
 from .metrics import Metrics, serve_metrics
 from .pictures import Painted, Pictures, PicturesOfAnySize
+from .protocol import take_every_payload
 from .refusal import Refused
 from .session import Session
-from .values import Named, Numbers, Values
+from .values import Named, Numbers, Probabilities, Rows, Values
 
-# MLflow warns that it will not look into a union of types. That is what is wanted here: see predict.
-logging.getLogger("mlflow.types.type_hints").setLevel(logging.ERROR)
+# Where there is no type hint, MLflow warns whoever loads the model; where there is one that it knows how to check, it
+# checks every item before it is looked at here. It does neither with this one.
+if TYPE_CHECKING:
+    Given = Any
+else:
+    Given = np.ndarray
 
 # By the names that the metadata of the item's and the answer's form have for them.
-READERS = {"values": Values, "pictures": Pictures, "pictures of any size": PicturesOfAnySize}
-WRITERS = {"numbers": Numbers, "pictures": Painted}
+READERS = {"values": Values, "rows": Rows, "pictures": Pictures, "pictures of any size": PicturesOfAnySize}
+WRITERS = {"numbers": Numbers, "probabilities": Probabilities, "pictures": Painted}
 
 
 class OnnxModel(PythonModel):
@@ -36,35 +41,37 @@ class OnnxModel(PythonModel):
         folder = onnx.parent.parent
         metadata = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))["metadata"]
         self._session = Session(onnx)
-        self._reader = READERS[metadata["item"]["reader"]](self._session.shape, self._session.dtype)
+        self._reader = reader_of(metadata["item"], self._session)
         self._writer = writer_of(metadata["answer"])
         self._writer.check(self._session.outputs)
+        self._columns = metadata["answer"].get("columns")
         self.any_size = self._reader.any_size
         self._one_picture = threading.Lock()
         self._metrics: Metrics | None = None
+        self._config = context.model_config or {}
         self._settled = True
+        take_every_payload()
         if "__pyfunc_model_path__" in os.environ:  # how MLflow tells its scoring server what to load
             self._metrics = serve_metrics(folder, metadata["answer"]["counted"])
             self._settled = False
 
-    # The hint makes MLflow hand over what stands under "inputs" as it is. With a tensor signature it would copy nested
-    # lists number by number, which takes most of a request's time, and would refuse strings.
-    def predict(
-        self, context: Any, model_input: list[list[Any] | str], params: Any = None
-    ) -> np.ndarray | list[np.ndarray | str] | dict[str, np.ndarray | list[np.ndarray | str]]:
-        """The model's outputs for a list of items.
+    def predict(self, context: Any, model_input: Given, params: Any = None) -> Any:
+        """The model's outputs for some items.
 
         Args:
             context: Not used.
-            model_input: Items, each either raw values as nested lists or an array of the item's shape, or one string:
-                base64 of the raw values in C order, little-endian, or where items are pictures, of a PNG or JPEG file
-                of the item's size. Pictures of any size, where that is what the model takes, come as files or as
-                values (H, W, 3).
-            params: Not used.
+            model_input: An array (items, ...), or a list of items, each either raw values as nested lists or an array
+                of the item's shape, or one string: base64 of the raw values in C order, little-endian, or where items
+                are pictures, of a PNG or JPEG file of the item's size. Pictures of any size, where that is what the
+                model takes, come as files or as values (H, W, 3). Or a pandas table with a row an item: with a column
+                a value, or one column of items. Rows of a table may be dictionaries by the names of the columns.
+            params: How the answer is given, by the names in the signature; None, also for one of them, for what the
+                model's `model_config` says.
 
         Returns:
             Outputs of shape (items, ...). Of pictures of any size a list: each picture as values (H, W, 3) uint8, or
-            where it came as a file, as base64 of a PNG file. A dictionary of these where the model gives several.
+            where it came as a file, as base64 of a PNG file. A dictionary of these where the model gives several. The
+            answers to a table are a table of the same index, with names for what they consist of.
 
         Raises:
             MlflowException: BAD_REQUEST, the message says what was expected and what came; INTERNAL_ERROR where the
@@ -76,12 +83,17 @@ class OnnxModel(PythonModel):
             gc.freeze()
             self._settled = True
         if self._metrics is None:
-            return self._answer(model_input)
-        return self._metrics.observed(self._answer, model_input)
+            outputs = self._answer(model_input)
+        else:
+            outputs = self._metrics.observed(self._answer, model_input)
+        asked = {name: value for name, value in (params or {}).items() if value is not None}
+        answers = self._writer.asked(outputs, self._config | asked)
+        if isinstance(model_input, pd.DataFrame) and isinstance(answers, np.ndarray) and answers.ndim == 2:
+            return pd.DataFrame(answers, model_input.index, self._columns)  # as MLflow's flavors answer tables
+        return answers
 
-    def _answer(self, items: Any) -> Any:
-        if not isinstance(items, list | np.ndarray):
-            raise Refused("type", f"expected a list of items, received {type(items).__name__}")
+    def _answer(self, given: Any) -> Any:
+        items = self._reader.listed(given)
         if len(items) == 0:
             raise Refused("empty", "expected at least one item, received none")
         batches = self._reader.batches(items)
@@ -101,6 +113,14 @@ class OnnxModel(PythonModel):
         if not all(np.isfinite(one).all() for one in outputs.values()):
             raise Refused("range", "the model has no finite answer for this input")
         return self._writer.values(outputs)
+
+
+def reader_of(item: dict[str, Any], session: Session) -> Values:
+    """What reads the items that metadata describe."""
+    reader = READERS[item["reader"]]
+    if reader is Rows:
+        return Rows(session.shape, session.dtype, item["columns"])
+    return reader(session.shape, session.dtype)
 
 
 def writer_of(answer: dict[str, Any]) -> Numbers | Named:

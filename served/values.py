@@ -1,10 +1,11 @@
-"""Items as numbers: nested lists, arrays, or their bytes as base64."""
+"""Items as numbers: nested lists, arrays, tables, or their bytes as base64."""
 
 import binascii
 import math
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 
 from .refusal import Refused
 
@@ -34,18 +35,54 @@ class Values:
         """The shape of an item, for people."""
         return str(self.shape)
 
+    def listed(self, given: Any) -> Any:
+        """What was passed as items one after the other: a list, or an array with a row an item.
+
+        Raises:
+            Refused: It is neither, nor a tuple, nor a table.
+        """
+        if isinstance(given, list):
+            return given
+        if isinstance(given, np.ndarray) and given.ndim:
+            return given.tolist() if given.dtype.kind in "OUS" else given
+        if isinstance(given, tuple | pd.Series):
+            return list(given)
+        if isinstance(given, pd.DataFrame):
+            return self.rows(given)
+        raise Refused("type", f"expected a list of items, received {type(given).__name__}")
+
+    def rows(self, frame: pd.DataFrame) -> Any:
+        """The items in a table: one a cell where there is one column, else a row each, with a column a value.
+
+        Raises:
+            Refused: It has more or fewer columns.
+        """
+        size = self.item_bytes // self.dtype.itemsize
+        columns = frame.shape[1]
+        if has_items(frame):
+            return [_nested(cell) for cell in frame.iloc[:, 0]]
+        if self.any_size or columns != size:
+            many = "" if self.any_size else f"{size} columns, one a value, or "
+            raise Refused("shape", f"expected {many}one column of items, received {columns} columns")
+        return frame.to_numpy().reshape(len(frame), *self.shape)
+
     def batches(self, items: Any) -> list[np.ndarray]:
         """What is sent as arrays that the network takes: one batch of all.
 
         Args:
-            items: At least one; each either raw values, as nested lists or as an array, or a string.
+            items: At least one, as `listed` gives them; each either raw values, as nested lists or as an array, or a
+                string.
 
         Raises:
             Refused: They are none.
         """
-        # numpy takes longer over 64 small arrays than over one large one.
-        raw = b"".join([self.decoded(unpacked(item)) if isinstance(item, str) else self.raw(item) for item in items])
-        batch = np.frombuffer(raw, self._sent).astype(self.dtype, copy=False).reshape(len(items), *self.shape)
+        if isinstance(items, np.ndarray):
+            self.check_shape(items.shape[1:])
+            batch = self.converted(items, _kinds(items))
+        else:
+            # numpy takes longer over 64 small arrays than over one large one.
+            sent = b"".join([self.decoded(unpacked(one)) if isinstance(one, str) else self.raw(one) for one in items])
+            batch = np.frombuffer(sent, self._sent).astype(self.dtype, copy=False).reshape(len(items), *self.shape)
         if self.dtype.kind == "f" and not np.isfinite(batch).all():
             raise Refused("range", "expected finite numbers only")
         return [batch]
@@ -82,10 +119,17 @@ class Values:
         """
         # Lists become arrays of objects first: left to itself, numpy would widen every cell to the longest string.
         values = item if isinstance(item, np.ndarray) else np.array(item, dtype=object)
-        kinds = set(map(type, values.ravel())) if values.dtype.kind == "O" else {values.dtype.type}
-        if list in kinds:
+        if list in (kinds := _kinds(values)):
             raise Refused("shape", f"expected an item of shape {self.expected}, received a ragged list")
         self.check_shape(values.shape)
+        return self.converted(values, kinds)
+
+    def converted(self, values: np.ndarray, kinds: set[type]) -> np.ndarray:
+        """Numbers of these kinds in the item's type.
+
+        Raises:
+            Refused: They are no numbers, or that type has no such numbers.
+        """
         if values.dtype == self.dtype:
             return values
         if not all(issubclass(kind, NUMBERS) and kind is not bool for kind in kinds):
@@ -104,6 +148,23 @@ class Values:
         return numbers.astype(self.dtype)
 
 
+def _kinds(values: np.ndarray) -> set[type]:
+    """The types of the values."""
+    return set(map(type, values.ravel())) if values.dtype.kind == "O" else {values.dtype.type}
+
+
+def has_items(frame: pd.DataFrame) -> bool:
+    """Whether it has one column, whose cells are whole items: arrays, lists or strings."""
+    return frame.shape[1] == 1 and frame.dtypes.iloc[0].kind not in "iufb"
+
+
+def _nested(cell: Any) -> Any:
+    """A cell of a table; one that came as Parquet has arrays of arrays in place of nested lists."""
+    if isinstance(cell, np.ndarray) and cell.dtype.kind == "O":
+        return [_nested(part) for part in cell]
+    return cell
+
+
 def unpacked(text: str) -> bytes:
     """The bytes that a string stands for.
 
@@ -114,6 +175,47 @@ def unpacked(text: str) -> bytes:
         return binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
         raise Refused("encoding", "expected a string to be base64") from None
+
+
+class Rows(Values):
+    """Reads rows of a table whose columns have names: a list of values each, or values by name.
+
+    Args:
+        shape: Of one row.
+        dtype: Of one row.
+        columns: The names, in the order of the values.
+    """
+
+    def __init__(self, shape: Shape, dtype: np.dtype, columns: list[str]) -> None:
+        super().__init__(shape, dtype)
+        self.columns = columns
+
+    def listed(self, given: Any) -> Any:
+        """A table may also be a dictionary of columns."""
+        if not isinstance(given, dict):
+            return super().listed(given)
+        try:
+            return self.rows(pd.DataFrame(given))
+        except ValueError:
+            raise Refused("shape", "expected columns of one length") from None
+
+    def rows(self, frame: pd.DataFrame) -> Any:
+        """Columns in any order, and some more; where columns have numbers for names, those are their places."""
+        if not has_items(frame) and not all(isinstance(name, int | np.integer) for name in frame.columns):
+            self._check_names(set(frame.columns))
+            frame = frame[self.columns]
+        return super().rows(frame)
+
+    def raw(self, item: Any) -> bytes:
+        if isinstance(item, dict):
+            self._check_names(item.keys())
+            item = [item[name] for name in self.columns]
+        return super().raw(item)
+
+    def _check_names(self, names: Any) -> None:
+        if missing := [name for name in self.columns if name not in names]:
+            more = f" and {len(missing) - 1} more columns" if len(missing) > 1 else ""
+            raise Refused("shape", f"expected the columns of the table, received none for {missing[0]!r}{more}")
 
 
 class Numbers:
@@ -133,6 +235,10 @@ class Numbers:
         """What is answered, of shape (N, ...) as the output is."""
         return output
 
+    def asked(self, values: Any, params: dict[str, Any]) -> Any:
+        """What is answered, in the way that is asked for."""
+        return values
+
     def one(self, values: np.ndarray, as_file: bool) -> np.ndarray | str:
         """The answer (...) to the one item of `values` (1, ...), which may have come as a file."""
         first: np.ndarray = values[0]
@@ -141,6 +247,13 @@ class Numbers:
     def together(self, answers: list[Any]) -> Any:
         """The answers to several items, each given by `one`."""
         return answers
+
+
+class Probabilities(Numbers):
+    """Writes a probability of each class, or where `labels` asks for it, the place of the likeliest one."""
+
+    def asked(self, values: np.ndarray, params: dict[str, Any]) -> np.ndarray:
+        return values.argmax(axis=1) if params.get("labels") else values
 
 
 class Named:
@@ -159,6 +272,9 @@ class Named:
 
     def values(self, outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return {name: writer.array(outputs[name]) for name, writer in self._writers.items()}
+
+    def asked(self, values: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
+        return {name: writer.asked(values[name], params) for name, writer in self._writers.items()}
 
     def one(self, values: dict[str, np.ndarray], as_file: bool) -> dict[str, np.ndarray | str]:
         return {name: writer.one(values[name], as_file) for name, writer in self._writers.items()}

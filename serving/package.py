@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -17,10 +17,14 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as in served/session.py
 
 import numpy as np
+from mlflow.models import ModelSignature
+from mlflow.models.model import MLMODEL_FILE_NAME, Model
+from mlflow.pyfunc import save_model
 
 from forms.answer import deciles
 from forms.outputs import Outputs, arrays, each
 from serving.manifest import digest_of, manifest_of
+from serving.signature import example_of, signature_of
 from tasks.contract import Split, Task, UserError, answered, batches
 
 if TYPE_CHECKING:
@@ -51,6 +55,9 @@ class Package:
         folder: Where it was written.
         code: Name of the folder there with the code that answers.
         artifacts: Paths by the names that served/model.py and people know them under.
+        config: How answers are given, where neither who loads the model nor a request asks for another way.
+        signature: What the model takes and gives.
+        example: One item, as it may be passed in Python.
         outputs: The served outputs for the validation split, by name where there are several.
         parity: Largest absolute difference between the ONNX and the Keras outputs on the validation split.
         metadata: What those who serve the model have to know of it.
@@ -60,20 +67,38 @@ class Package:
     code: str
     artifacts: dict[str, str]
     metadata: dict[str, Any]
+    config: dict[str, bool]
+    signature: ModelSignature
+    example: Any
     outputs: Outputs
     parity: float
 
-    def write(self, how: Callable[..., Any], **arguments: Any) -> Any:
-        """Calls MLflow's `log_model` or `save_model`, with these arguments more, and gives what it gives."""
+    def save_model(self, path: Path | str, mlflow_model: Model | None = None) -> None:
+        """Saves the model as the modules of MLflow's flavors do, in whose place `mlflow.models.Model.log` takes a
+        package.
+
+        It is there as a Keras and as an ONNX model, too, over the same files.
+        """
+        model = mlflow_model or Model()
         with _on_the_path(self.folder):  # MLflow runs model.py before it has put the code beside it
-            return how(
+            save_model(
+                path=path,
+                mlflow_model=model,
                 python_model=str(self.folder / "model.py"),
                 code_paths=[str(self.folder / self.code)],
                 artifacts=self.artifacts,
                 pip_requirements=list(REQUIREMENTS),
                 metadata=self.metadata,
-                **arguments,
+                model_config=self.config,
+                signature=self.signature,
+                input_example=self.example,
             )
+        backend = {"keras_version": version("keras"), "keras_backend": "tensorflow"}
+        model.add_flavor("keras", data="artifacts/model", save_exported_model=False, **backend)
+        onnx = {"onnx_version": version("onnx"), "providers": ["CPUExecutionProvider"], "onnx_session_options": None}
+        model.add_flavor("onnx", data="artifacts/model.onnx", code=None, **onnx)
+        model.signature._is_signature_from_type_hint = True  # what that is for: served/protocol.py
+        model.save(str(Path(path, MLMODEL_FILE_NAME)))
 
 
 def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> Package:
@@ -106,6 +131,9 @@ def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> 
             "answer": task.answer.metadata(),
             "weights_digest": weights_digest(model),
         },
+        config=dict(task.answer.params),
+        signature=signature_of(task.item, task.answer, validation.inputs, folder / "model.onnx", served),
+        example=example_of(task.item, validation.inputs),
         outputs=served,
         parity=max(float(np.abs(one).max()) for one in arrays(each(np.subtract, outputs, expected))),
     )

@@ -26,12 +26,15 @@ ALLOWED = {
 # store.
 WITHOUT_A_STORE = (
     "mlflow.exceptions",
+    "mlflow.models.ModelSignature",
+    "mlflow.models.model",
     "mlflow.models.set_model",
     "mlflow.protos",
     "mlflow.pyfunc.load_model",
     "mlflow.pyfunc.model",
     "mlflow.pyfunc.save_model",
     "mlflow.pyfunc.scoring_server",
+    "mlflow.types",
 )
 ALL = ("mlflow",)
 MAY_USE_MLFLOW = {

@@ -127,7 +127,7 @@ def test_it_learns_and_is_served_as_it_learnt(name: str, model_name: str, tmp_pa
     expected = model.predict(validation.inputs, verbose=0)
     each(np.testing.assert_array_equal, loaded.predict(validation.inputs, verbose=0), expected)
     assert packaged.parity < min(arrays(task.answer.tolerance(packaged.outputs)))
-    packaged.write(mlflow.pyfunc.save_model, path=tmp_path / "model")
+    packaged.save_model(tmp_path / "model")
     served = mlflow.pyfunc.load_model(str(tmp_path / "model"))
     each(np.testing.assert_array_equal, served.predict(validation.inputs.tolist()), packaged.outputs)
 

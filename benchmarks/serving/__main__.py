@@ -97,7 +97,7 @@ def save_models(folder: Path) -> None:
     model = TASK.build(TASK.configure("dense"))
     validation = TASK.load("validation")
     packaged = package(TASK, model, validation, folder)
-    packaged.write(mlflow.pyfunc.save_model, path=folder / "ours")
+    packaged.save_model(folder / "ours")
     mlflow.pyfunc.save_model(folder / "no_op", python_model=str(NO_OP), pip_requirements=list(REQUIREMENTS))
     signature = mlflow.models.infer_signature(validation.inputs[:1], packaged.outputs[:1])
     mlflow.keras.save_model(model, str(folder / "keras"), signature=signature)

@@ -19,8 +19,19 @@ class Labels(Answer):
         ordered: Whether they have an order of their own, as digits have; else people see the likeliest first.
     """
 
+    writer = "probabilities"
+
     labels: tuple[str, ...]
     ordered: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return self.labels
+
+    @property
+    def params(self) -> dict[str, bool]:
+        """`labels` asks for the index of the likeliest class in place of all probabilities."""
+        return {"labels": False}
 
     @property
     def counted(self) -> dict[str, list[str]]:

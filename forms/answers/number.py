@@ -26,6 +26,10 @@ class Number(Answer):
         if self.interval is not None and not 0 < self.interval < 1:
             raise ValueError(f"Expected an interval above 0 and below 1, received {self.interval}.")
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("value", "low", "high")[: self._outputs]
+
     def tolerance(self, served: np.ndarray) -> float:
         """In proportion to the numbers: what float32 can tell apart grows with them."""
         return 1e-4 * max(1.0, float(np.abs(served).max()))

@@ -41,6 +41,10 @@ class Several(Answer):
         return self.answers
 
     @property
+    def params(self) -> dict[str, bool]:
+        return {name: default for one in self.answers.values() for name, default in one.params.items()}
+
+    @property
     def golden_examples(self) -> int:  # type: ignore[override]
         return min(one.golden_examples for one in self.answers.values())
 

@@ -23,6 +23,7 @@ class Row(Item):
         example: A value for each, that a person may begin with.
     """
 
+    reader: ClassVar[str] = "rows"
     field: ClassVar[str] = "row"
 
     columns: tuple[str, ...]
@@ -34,6 +35,10 @@ class Row(Item):
                 f"Expected {len(self.columns)} columns of different names and a value for each in the example, "
                 f"received {len(set(self.columns))} and {len(self.example)}."
             )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.columns
 
     @property
     def body(self) -> str:

@@ -56,6 +56,7 @@ any_size = getattr(python_model, "any_size", False)  # versions of before there 
 predict = functools.partial(inspect.unwrap(type(python_model).predict), python_model)
 mlflow_app = scoring_server.init(model)
 is_unified_llm_input = scoring_server.is_unified_llm_input  # type: ignore[attr-defined]
+param_names = [param.name for param in model.metadata.get_params_schema() or ()]
 methods = {route.path: route.methods for route in mlflow_app.routes} | {CARD_PATH: {"GET"}}
 # As it was when the image was made; where there is no image, as it was when the model was trained.
 CARDS = (Path(__file__).with_name("card.md"), Path(os.environ[MODEL_PATH], "artifacts", "card.md"))
@@ -139,7 +140,8 @@ async def _body(receive: Receive) -> bytes | bytearray | None:
 
 def _answer(body: bytes | bytearray) -> Reply:
     try:
-        outputs = predict(None, _inputs(body))
+        request = _request(body)
+        outputs = predict(None, request["inputs"], _params(request))
         return Reply(200, orjson.dumps({"predictions": outputs}, option=orjson.OPT_SERIALIZE_NUMPY))
     except MlflowException as error:
         status: int = error.get_http_status_code()  # type: ignore[no-untyped-call]
@@ -149,9 +151,9 @@ def _answer(body: bytes | bytearray) -> Reply:
         return Reply(500, refusal("the model failed", "INTERNAL_ERROR"))
 
 
-def _inputs(body: bytes | bytearray) -> Any:
-    """What stands under `inputs`. As in MLflow's server other fields are let through, but for those that make it take
-    the request for one to a language model.
+def _request(body: bytes | bytearray) -> dict[str, Any]:
+    """The request, which has `inputs`. As in MLflow's server other fields are let through, but for those that make it
+    take the request for one to a language model.
 
     Raises:
         MlflowException: It is no such JSON.
@@ -160,7 +162,21 @@ def _inputs(body: bytes | bytearray) -> Any:
     if not isinstance(request, dict) or "inputs" not in request or is_unified_llm_input(request):
         message = 'expected a JSON object with a list of items: {"inputs": [...]}'
         raise MlflowException(message, error_code=BAD_REQUEST)
-    return request["inputs"]
+    return request
+
+
+def _params(request: dict[str, Any]) -> dict[str, bool | None]:
+    """What is said of how the answer is to be given. As in MLflow's server other names are let through.
+
+    Raises:
+        MlflowException: It is said in another way.
+    """
+    params = request.get("params") or {}
+    known = {name: params[name] for name in param_names if name in params} if isinstance(params, dict) else params
+    if not isinstance(known, dict) or not all(value is None or isinstance(value, bool) for value in known.values()):
+        message = f"expected params to be an object, and true or false for {', '.join(param_names) or 'each'}"
+        raise MlflowException(message, error_code=BAD_REQUEST)
+    return known
 
 
 def _parsed(body: bytes | bytearray) -> Any:

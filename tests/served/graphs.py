@@ -46,7 +46,7 @@ def loaded(
     path = folder / "artifacts" / "model.onnx"
     onnx.save(graph, path)
     model = OnnxModel()
-    model.load_context(SimpleNamespace(artifacts={"onnx": str(path)}))
+    model.load_context(SimpleNamespace(artifacts={"onnx": str(path)}, model_config=None))
     return model
 
 

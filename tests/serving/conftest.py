@@ -29,7 +29,7 @@ def saved(made_once: MakeOnce) -> Path:
         task = get_task("digits")
         keras.utils.set_random_seed(1)
         packaged = package(task, task.build(task.configure()), task.load("validation"), folder)
-        packaged.write(mlflow.pyfunc.save_model, path=folder / "model")
+        packaged.save_model(folder / "model")
 
     return made_once("saved", fill) / "model"
 

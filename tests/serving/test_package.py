@@ -102,7 +102,7 @@ def test_of_pictures_a_corner_and_a_file_are_golden(negative: Package, photograp
 
 @pytest.mark.slow
 def test_a_model_of_pictures_is_served_and_rehearsed(negative: Package, photographs: Split, tmp_path: Path) -> None:
-    negative.write(mlflow.pyfunc.save_model, path=tmp_path / "model")
+    negative.save_model(tmp_path / "model")
     served = mlflow.pyfunc.load_model(str(tmp_path / "model"))
     np.testing.assert_array_equal(served.predict(photographs.inputs.tolist()), 255 - photographs.inputs)
     assert served.metadata.metadata["item_shape"] == [None, None, 3]

@@ -202,6 +202,17 @@ def test_fields_besides_are_let_through_as_mlflow_s_server_does(
     check_same(slim, stock, body.encode(), JSON)
 
 
+def test_it_says_in_the_same_ways_how_an_answer_may_be_given(slim: Client, stock: Client, saved: Path) -> None:
+    inputs = json.dumps(read_golden(saved).requests[0]["body"]["inputs"])
+    asked = f'{{"inputs": {inputs}, "params": {{"labels": true, "more": 1}}}}'
+    check_same(slim, stock, asked.encode(), JSON)
+    assert set(map(type, json.loads(slim.invoke(asked.encode()).body)["predictions"])) == {int}
+    for params in ('{"labels": "yes"}', "7", '["labels"]'):
+        refused = f'{{"inputs": {inputs}, "params": {params}}}'.encode()
+        assert (slim.invoke(refused).status, stock.invoke(refused).status) == (400, 400), params
+    assert "true or false for labels" in slim.invoke(refused).body.decode()
+
+
 @pytest.mark.parametrize("media_type", [f"{JSON}; charset=utf-8", f"{JSON};charset=UTF-8", f"{JSON} ; charset=utf-8"])
 def test_the_charset_may_be_named(slim: Client, stock: Client, saved: Path, media_type: str) -> None:
     check_same(slim, stock, json.dumps(read_golden(saved).requests[0]["body"]).encode(), media_type)

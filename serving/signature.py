@@ -1,0 +1,62 @@
+"""What a registered model takes and gives, in MLflow's words: `mlflow ui` shows it, and programs look it up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
+
+from forms.answer import Answer
+from forms.item import Item, Shape
+from forms.outputs import Outputs
+
+COLUMNS = {"float32": DataType.float, "uint8": DataType.integer}
+
+
+def signature_of(item: Item, answer: Answer, inputs: Any, graph: Path, served: Outputs) -> ModelSignature:
+    """The signature of a model.
+
+    Args:
+        item: The form of its items.
+        answer: The form of its answers.
+        inputs: Some items (N, ...).
+        graph: The ONNX file, which knows which sides of an answer may be any.
+        served: The served outputs for them, by name where there are several.
+    """
+    if item.names:
+        takes = Schema([ColSpec(COLUMNS[inputs.dtype.name], name) for name in item.names])
+    else:
+        takes = Schema([_tensor(inputs.dtype, item.shape(inputs))])
+    several = isinstance(served, dict)
+    gives = [
+        _tensor(served[name].dtype if several else served.dtype, shape, name if several else None)
+        for name, shape in _shapes(graph).items()
+    ]
+    params = [ParamSpec(name, DataType.boolean, None) for name in answer.params]  # none: as the model was loaded
+    return ModelSignature(takes, Schema(gives), ParamSchema(params) if params else None)  # type: ignore[arg-type]  # MLflow's own stub
+
+
+def example_of(item: Item, inputs: Any) -> Any:
+    """One item as somebody who loads the model in Python may pass it."""
+    numbers = next(way for way in item.ways(inputs[:1]) if way.name == "numbers")
+    return pd.DataFrame(numbers.items, columns=list(item.names)) if item.names else numbers.items
+
+
+def _shapes(graph: Path) -> dict[str, Shape]:
+    """Of each output by its name, without the batch."""
+    outputs = onnx.load(graph, load_external_data=False).graph.output
+    return {output.name: tuple(side.dim_value or None for side in _sides(output)[1:]) for output in outputs}
+
+
+def _sides(output: onnx.ValueInfoProto) -> list[Any]:
+    return list(output.type.tensor_type.shape.dim)
+
+
+def _tensor(dtype: Any, shape: Shape, name: str | None = None) -> TensorSpec:
+    """An array with a row an item."""
+    return TensorSpec(np.dtype(dtype), (-1, *(-1 if side is None else side for side in shape)), name)
