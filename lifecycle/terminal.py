@@ -52,6 +52,7 @@ def set_up_logging() -> None:
     logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # it logs what it raises, with a traceback
     for library in (
         "mlflow.models.signature",
+        "mlflow.pyfunc",
         "mlflow.types.type_hints",
         "mlflow.system_metrics",
         "tensorflow",

@@ -28,6 +28,7 @@ from lifecycle.fingerprint import fingerprint, log_fingerprint
 from lifecycle.model_files import keep_manifest
 from lifecycle.resuming import CONFIG_FILE, Interrupted, check_same_data, copy_curves, drop_checkpoint, restore
 from lifecycle.terminal import import_keras
+from lifecycle.trial import try_export
 from registry.candidates import NUMBER_METRIC, TASK_TAG, WEIGHTS_TAG, find, next_number
 from registry.card import ITEM_PARAM, Facts, describe, render
 from registry.store import retried_once
@@ -177,6 +178,7 @@ def fit(
         # What is wrong with them would else be found after hours. Before a model is called, Keras knows them of some.
         if (outputs := getattr(model, "output", None)) is not None:
             check_outputs(task, outputs)
+        try_export(task, config, model, train_split)
     mlflow.log_param("model.parameters", model.count_params())
     callbacks = [EpochLogger(watch), *([Checkpointer(config.epochs)] if checkpoints else [])]
     first = interrupted.epochs_done if interrupted else 0

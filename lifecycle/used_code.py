@@ -8,7 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 # What trains, and makes the logged model, for every task.
-ENGINE = ("lifecycle/training.py", "lifecycle/callbacks.py", "serving/package.py")
+ENGINE = (
+    "lifecycle/training.py",
+    "lifecycle/callbacks.py",
+    "serving/export.py",
+    "serving/package.py",
+    "serving/signature.py",
+)
 # Rooms into which imports are followed; of the others ENGINE has what matters.
 FOLLOWED = ("tasks", "contract", "forms")
 # What only declares or refuses: what of it reaches training stands in the configuration, and no refusal trains.

@@ -23,6 +23,7 @@ from mlflow.pyfunc import save_model
 
 from forms.answer import deciles
 from forms.outputs import Outputs, arrays, each
+from serving.export import export
 from serving.manifest import digest_of, manifest_of
 from serving.signature import example_of, signature_of
 from tasks.contract import Split, Task, UserError, answered, batches
@@ -58,6 +59,7 @@ class Package:
         config: How answers are given, where neither who loads the model nor a request asks for another way.
         signature: What the model takes and gives.
         example: One item, as it may be passed in Python.
+        backend: What Keras computed with.
         outputs: The served outputs for the validation split, by name where there are several.
         parity: Largest absolute difference between the ONNX and the Keras outputs on the validation split.
         metadata: What those who serve the model have to know of it.
@@ -70,6 +72,7 @@ class Package:
     config: dict[str, bool]
     signature: ModelSignature
     example: Any
+    backend: str
     outputs: Outputs
     parity: float
 
@@ -93,7 +96,7 @@ class Package:
                 signature=self.signature,
                 input_example=self.example,
             )
-        backend = {"keras_version": version("keras"), "keras_backend": "tensorflow"}
+        backend = {"keras_version": version("keras"), "keras_backend": self.backend}
         model.add_flavor("keras", data="artifacts/model", save_exported_model=False, **backend)
         onnx = {"onnx_version": version("onnx"), "providers": ["CPUExecutionProvider"], "onnx_session_options": None}
         model.add_flavor("onnx", data="artifacts/model.onnx", code=None, **onnx)
@@ -102,7 +105,12 @@ class Package:
 
 
 def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> Package:
-    """Writes model.onnx, model.keras, golden.json, profile.json and the code that answers into `folder`."""
+    """Writes model.onnx, model.keras, golden.json, profile.json and the code that answers into `folder`.
+
+    Raises:
+        ExportError: The model cannot be exported.
+    """
+    import keras
 
     def predicted(part: np.ndarray) -> Outputs:
         outputs = model.predict(part, batch_size=512, verbose=0)
@@ -111,7 +119,7 @@ def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> 
 
     # Keras takes long to begin, so it gets as much at once as may be in memory.
     expected = answered(validation.inputs, predicted, most=len(validation))
-    model.export(folder / "model.onnx", format="onnx", verbose=False)
+    export(model, folder / "model.onnx")
     outputs = run_onnx(folder / "model.onnx", validation.inputs)
     served = task.answer.served(outputs)
     model.save(folder / "model.keras")
@@ -134,6 +142,7 @@ def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> 
         config=dict(task.answer.params),
         signature=signature_of(task.item, task.answer, validation.inputs, folder / "model.onnx", served),
         example=example_of(task.item, validation.inputs),
+        backend=keras.backend.backend(),
         outputs=served,
         parity=max(float(np.abs(one).max()) for one in arrays(each(np.subtract, outputs, expected))),
     )

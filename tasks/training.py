@@ -86,6 +86,8 @@ def fit(
         initial_epoch: Epochs that the model has behind it already.
         augment: Varies the training examples from epoch to epoch.
     """
+    if initial_epoch == 0:
+        adapt(model, train)
     examples = Batches(train, config.batch_size, augment)
     # At one step a call, Python takes a third of an epoch of small steps; twenty calls are enough to watch it by.
     model.steps_per_execution = min(MOST_STEPS_A_CALL, max(1, len(examples) // 20))
@@ -100,6 +102,19 @@ def fit(
         verbose="auto" if sys.stdout.isatty() else 2,  # a bar for a person, a line an epoch for a log
         callbacks=[Reseed(examples, config.seed), *callbacks],
     )
+
+
+def adapt(model: keras.Model, train: Split) -> None:
+    """Has each Normalization layer learn its mean and variance from the training split, where it was not given them and
+    has not been adapted yet. So `build` needs no data, and no other split has a part in what the model knows."""
+    for layer in model.layers:
+        if not isinstance(layer, keras.layers.Normalization) or layer.input_mean is not None:
+            continue
+        if np.any(keras.ops.convert_to_numpy(layer.adapt_mean)):
+            continue
+        before = keras.Model(model.inputs[0], layer.input)
+        examples = Batches(train, bounded(train.inputs, VALIDATED_AT_ONCE))
+        layer.adapt(before(examples[number][0]) for number in range(len(examples)))
 
 
 def fuse(optimizer: keras.optimizers.Optimizer) -> None:
