@@ -63,6 +63,11 @@ class Item(form.Form):
         return ()
 
     @property
+    def shown(self) -> dict[str, Any]:
+        """An example by these names, as a person writes it."""
+        return {}
+
+    @property
     def ways_in_words(self) -> str:
         """How a scoring server takes it, for people."""
         return "as nested lists of numbers or as one base64 string, of the raw values"

@@ -115,11 +115,12 @@ def decide(
     value = float(candidate.score.mean())
     figures = {"candidate": value}
     if not _reaches(primary, value):
-        bound = "at least" if primary.higher_is_better else "at most"
-        reason = f"Its {primary.name} of {value:.4f} misses the floor: {bound} {primary.floor:.4f} is asked for."
+        bound = "misses the floor: at least" if primary.higher_is_better else "is too high: at most"
+        reason = f"Its {primary.name} of {value:.4f} {bound} {primary.floor:.4f} is asked for."
         return Verdict(False, reason, figures)
     if champion is None:
-        reason = f"There was no champion to compare with, and its {primary.name} of {value:.4f} reaches the floor."
+        reached = "reaches the floor" if primary.higher_is_better else f"stays below the bound of {primary.floor:.4f}"
+        reason = f"There was no champion to compare with, and its {primary.name} of {value:.4f} {reached}."
         verdict = Verdict(True, reason, figures)
     else:
         verdict = _against_champion(primary, candidate, champion)

@@ -119,7 +119,7 @@ def reader_of(item: dict[str, Any], session: Session) -> Values:
     """What reads the items that metadata describe."""
     reader = READERS[item["reader"]]
     if reader is Rows:
-        return Rows(session.shape, session.dtype, item["columns"])
+        return Rows(session.shape, session.dtype, item["columns"], item.get("choices"), item.get("missing"))
     return reader(session.shape, session.dtype)
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 from .refusal import Refused
 
 NUMBERS = (int, float, np.integer, np.floating)
+MOST_WORDS = 10  # that a message names
 
 Shape = tuple[int | None, ...]  # of an item; None for a side that may be any
 
@@ -184,14 +185,30 @@ class Rows(Values):
         shape: Of one row.
         dtype: Of one row.
         columns: The names, in the order of the values.
+        choices: For each column the words that stand in it, each of which has its place among them as value; none
+            where it has numbers.
+        missing: For each column what stands for a value that is missing; none where none may be missing.
     """
 
-    def __init__(self, shape: Shape, dtype: np.dtype, columns: list[str]) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        dtype: np.dtype,
+        columns: list[str],
+        choices: list[list[str]] | None = None,
+        missing: list[float] | None = None,
+    ) -> None:
         super().__init__(shape, dtype)
         self.columns = columns
+        self._missing: list[float | None] = list(missing or ()) or [None for _ in columns]
+        self._choices = choices or [[]] * len(columns)
+        self._plain = not any(self._choices) and not missing
+        self._places = [{word: place for place, word in enumerate(words)} for words in self._choices]
 
     def listed(self, given: Any) -> Any:
         """A table may also be a dictionary of columns."""
+        if isinstance(given, np.ndarray) and given.ndim == 2 and not self._plain:
+            return given.tolist()
         if not isinstance(given, dict):
             return super().listed(given)
         try:
@@ -203,19 +220,41 @@ class Rows(Values):
         """Columns in any order, and some more; where columns have numbers for names, those are their places."""
         if not has_items(frame) and not all(isinstance(name, int | np.integer) for name in frame.columns):
             self._check_names(set(frame.columns))
-            frame = frame[self.columns]
-        return super().rows(frame)
+            frame = frame.reindex(columns=self.columns)
+        found = super().rows(frame)
+        return found if self._plain or isinstance(found, list) else found.astype(object).tolist()
 
     def raw(self, item: Any) -> bytes:
         if isinstance(item, dict):
             self._check_names(item.keys())
-            item = [item[name] for name in self.columns]
+            item = [item.get(name) for name in self.columns]
+        if self._plain:
+            return super().raw(item)
+        if isinstance(item, np.ndarray):
+            item = item.tolist()
+        if isinstance(item, list) and len(item) == len(self.columns):
+            item = [self._value(place, value) for place, value in enumerate(item)]
         return super().raw(item)
 
+    def _value(self, place: int, value: Any) -> Any:
+        """The number for what stands in a column."""
+        if value is None or value != value or value == "":  # NaN is what is not itself
+            return value if self._missing[place] is None else self._missing[place]
+        if not isinstance(value, str) or not self._choices[place]:
+            return value
+        if value not in self._places[place]:
+            words = ", ".join(map(repr, self._choices[place][:MOST_WORDS]))
+            more = ", …" if len(self._choices[place]) > MOST_WORDS else ""
+            raise Refused("range", f"expected {self.columns[place]!r} to be one of {words}{more}")
+        return self._places[place][value]
+
     def _check_names(self, names: Any) -> None:
-        if missing := [name for name in self.columns if name not in names]:
+        absent = [name for name, value in zip(self.columns, self._missing, strict=True) if value is None]
+        if missing := [name for name in absent if name not in names]:
             more = f" and {len(missing) - 1} more columns" if len(missing) > 1 else ""
             raise Refused("shape", f"expected the columns of the table, received none for {missing[0]!r}{more}")
+        if not any(name in names for name in self.columns):
+            raise Refused("shape", f"expected columns of the table, of which {self.columns[0]!r} is the first")
 
 
 class Numbers:

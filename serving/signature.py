@@ -15,8 +15,6 @@ from forms.answer import Answer
 from forms.item import Item, Shape
 from forms.outputs import Outputs
 
-COLUMNS = {"float32": DataType.float, "uint8": DataType.integer}
-
 
 def signature_of(item: Item, answer: Answer, inputs: Any, graph: Path, served: Outputs) -> ModelSignature:
     """The signature of a model.
@@ -29,7 +27,7 @@ def signature_of(item: Item, answer: Answer, inputs: Any, graph: Path, served: O
         served: The served outputs for them, by name where there are several.
     """
     if item.names:
-        takes = Schema([ColSpec(COLUMNS[inputs.dtype.name], name) for name in item.names])
+        takes = Schema([ColSpec(_column(value), name) for name, value in item.shown.items()])
     else:
         takes = Schema([_tensor(inputs.dtype, item.shape(inputs))])
     several = isinstance(served, dict)
@@ -41,10 +39,17 @@ def signature_of(item: Item, answer: Answer, inputs: Any, graph: Path, served: O
     return ModelSignature(takes, Schema(gives), ParamSchema(params) if params else None)  # type: ignore[arg-type]  # MLflow's own stub
 
 
+def _column(value: Any) -> DataType:
+    """The type of a column that has values as this one; numbers as pandas has them."""
+    return DataType.string if isinstance(value, str) else DataType.double
+
+
 def example_of(item: Item, inputs: Any) -> Any:
     """One item as somebody who loads the model in Python may pass it."""
     numbers = next(way for way in item.ways(inputs[:1]) if way.name == "numbers")
-    return pd.DataFrame(numbers.items, columns=list(item.names)) if item.names else numbers.items
+    if not item.names:
+        return numbers.items
+    return pd.DataFrame([{name: v if isinstance(v, str) else float(v) for name, v in item.shown.items()}])
 
 
 def _shapes(graph: Path) -> dict[str, Shape]:

@@ -62,6 +62,35 @@ def reliability(confidence: np.ndarray, accuracy: np.ndarray, share: np.ndarray)
     return figure
 
 
+def predicted_against_true(targets: np.ndarray, predicted: np.ndarray, intervals: np.ndarray | None) -> Figure:
+    """A point an example, on the diagonal where it is right; intervals (N, 2) are lines from end to end."""
+    figure = Figure(figsize=(5.6, 5.6), layout="constrained")
+    axes = figure.subplots()
+    if intervals is not None:
+        axes.vlines(targets, intervals[:, 0], intervals[:, 1], color="tab:blue", alpha=0.2, linewidth=1)
+    axes.scatter(targets, predicted, s=12, color="tab:blue", alpha=0.6)
+    ends = [min(targets.min(), predicted.min()), max(targets.max(), predicted.max())]
+    axes.plot(ends, ends, color="grey", linestyle="--", label="right")
+    error = float(np.abs(predicted - targets).mean())
+    axes.set(xlabel="true", ylabel="predicted", title=f"Off by {error:.4g} on average")
+    axes.legend()
+    return figure
+
+
+def residuals(targets: np.ndarray, predicted: np.ndarray) -> Figure:
+    """Predicted minus true values: by what was predicted, and how often. A pattern there is something that the model
+    has not learnt."""
+    left = predicted - targets
+    figure = Figure(figsize=(8.4, 4.2), layout="constrained")
+    by_value, often = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
+    by_value.axhline(0, color="grey", linestyle="--")
+    by_value.scatter(predicted, left, s=12, color="tab:blue", alpha=0.6)
+    by_value.set(xlabel="predicted", ylabel="predicted minus true", title=f"On average {left.mean():+.4g} too high")
+    often.hist(left, bins=30, orientation="horizontal", color="tab:blue")
+    often.set(xlabel="examples")
+    return figure
+
+
 def images(pictures: np.ndarray, captions: Sequence[str], title: str, columns: int = 6) -> Figure:
     """A sheet of images of shape (N, height, width[, channels]), each with its caption; says so when there are none."""
     rows = max(1, -(-len(pictures) // columns))

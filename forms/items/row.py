@@ -1,4 +1,4 @@
-"""A row of a table: a number for each of some columns, which have names."""
+"""A row of a table: a value for each of some columns, which have names."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ MOST_NAMED, MOST_NAME = 5, 40  # columns that a message names, and characters of
 
 @dataclass(frozen=True)
 class Row(Item):
-    """Items of shape (columns,) float32.
+    """Items of shape (columns,) float32. A column of words has the place of the word among its choices as value.
 
     Attributes:
         columns: Their names, in the order of the values.
         example: A value for each, that a person may begin with.
+        choices: For each column the words that stand in it, or none where it has numbers; empty where all have.
+        missing: For each column the value that stands for one that is missing; empty where none may be missing.
     """
 
     reader: ClassVar[str] = "rows"
@@ -28,6 +30,8 @@ class Row(Item):
 
     columns: tuple[str, ...]
     example: tuple[float, ...]
+    choices: tuple[Sequence[str], ...] = ()
+    missing: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.example) != len(self.columns) or len(set(self.columns)) != len(self.columns):
@@ -35,18 +39,34 @@ class Row(Item):
                 f"Expected {len(self.columns)} columns of different names and a value for each in the example, "
                 f"received {len(set(self.columns))} and {len(self.example)}."
             )
+        for name in ("choices", "missing"):
+            if len(getattr(self, name)) not in (0, len(self.columns)):
+                raise ValueError(f"Expected {name} for each of {len(self.columns)} columns, or none.")
+        object.__setattr__(self, "choices", tuple(tuple(words) for words in self.choices))  # metadata have lists
+
+    def metadata(self) -> dict[str, Any]:
+        return super().metadata() | {"choices": [list(words) for words in self.choices]}
 
     @property
     def names(self) -> tuple[str, ...]:
         return self.columns
 
     @property
+    def shown(self) -> dict[str, Any]:
+        """The example by the names of the columns, as a person writes it."""
+        words = self.choices or [()] * len(self.columns)
+        values = zip(self.columns, self.example, words, strict=True)
+        return {name: choices[int(value)] if choices else value for name, value, choices in values}
+
+    @property
     def body(self) -> str:
-        return f"'{json.dumps({'inputs': [self.example]})}'"
+        return f"'{json.dumps({'inputs': [self.shown]})}'"
 
     @property
     def expected(self) -> str:
-        return f'a JSON object with the values of a row: {{"row": {{"{self.columns[0]}": {self.example[0]:g}, ...}}}}'
+        name, value = next(iter(self.shown.items()))
+        shown = json.dumps(value) if isinstance(value, str) else f"{value:g}"
+        return f'a JSON object with the values of a row: {{"row": {{{json.dumps(name)}: {shown}, ...}}}}'
 
     def numbers(self, sent: Any, shape: Shape) -> Any:
         """Values by the names of their columns, in any order, or in a list in the order of the columns.
@@ -58,23 +78,30 @@ class Row(Item):
             return super().numbers(sent, shape)
         if unknown := sent.keys() - set(self.columns):
             raise ItemError(f"There is no column {_listed(sorted(unknown))}. Expected {_listed(self.columns)}.")
-        if missing := [name for name in self.columns if name not in sent]:
+        if missing := [name for name in self.columns if name not in sent and not self.missing]:
             raise ItemError(f"There is no value for {_listed(missing)}.")
-        return np.array([sent[name] for name in self.columns], dtype=object)
+        return np.array([sent.get(name) for name in self.columns], dtype=object)
 
     def schema(self, shape: Shape, dtype: str) -> dict[str, Any]:
-        value = {"type": "number"}
+        words = self.choices or [()] * len(self.columns)
+        properties = {name: self._property(choices) for name, choices in zip(self.columns, words, strict=True)}
         named = {
             "type": "object",
-            "required": list(self.columns),
-            "properties": dict.fromkeys(self.columns, value),
+            "required": [] if self.missing else list(self.columns),
+            "properties": properties,
             "additionalProperties": False,
-            "example": dict(zip(self.columns, self.example, strict=True)),
+            "example": self.shown,
         }
         return {"oneOf": [named, super().schema(shape, dtype)]}
 
+    def _property(self, choices: Sequence[str]) -> dict[str, Any]:
+        """The schema of a column's value."""
+        given: dict[str, Any] = {"type": "string", "enum": list(choices)} if choices else {"type": "number"}
+        return {"oneOf": [given, {"type": "null"}]} if self.missing else given
+
     def described(self) -> dict[str, Any]:
-        return super().described() | {"columns": self.columns, "example": self.example}
+        columns = {"columns": self.columns, "example": self.example}
+        return super().described() | columns | {"choices": self.choices, "optional": bool(self.missing)}
 
 
 FORM = Row

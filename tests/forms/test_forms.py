@@ -38,6 +38,7 @@ MASK = Mask(("ground", "cell"))
 BOTH = Several({"animal": LABELS, "weight": Number("kg")})
 ANSWERS = (LABELS, MASK, Picture(), Number("kg"), Number(interval=0.5), BOTH)
 ROW = Row(("age", "bmi"), (52, 24.5))
+WORDS = Row(("age", "colour"), (52, 1), choices=((), ("red", "white")), missing=(50, 0))
 
 
 @pytest.mark.parametrize("package", [items, answers], ids=lambda package: str(package.__name__))
@@ -53,7 +54,7 @@ def test_every_form_has_a_module_and_a_script(package: Any) -> None:
 
 @pytest.mark.parametrize(
     "form",
-    [Values(), ROW, Ink(16, 0.7), Photograph(), Photograph(any_size=True), *ANSWERS],
+    [Values(), ROW, WORDS, Ink(16, 0.7), Photograph(), Photograph(any_size=True), *ANSWERS],
     ids=lambda form: str(form.name),
 )
 def test_metadata_make_the_same_form_again(form: Item | Answer) -> None:

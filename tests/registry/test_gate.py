@@ -129,7 +129,10 @@ def test_where_lower_is_better_the_signs_turn() -> None:
     assert less.promote
     assert less.reason.startswith("Better: mse ")
     assert not more.promote
-    assert not decide(error, table(before + 0.5), None).promote
+    first = decide(error, table(np.full(N, 0.25)), None)
+    assert first.reason.endswith("its mse of 0.2500 stays below the bound of 0.5000.")
+    high = decide(error, table(np.full(N, 0.75)), None)
+    assert (high.promote, high.reason) == (False, "Its mse of 0.7500 is too high: at most 0.5000 is asked for.")
 
 
 def slid(steps: int) -> np.ndarray:

@@ -143,7 +143,7 @@ def test_signature_and_example_say_what_goes_in_and_comes_out(logged: Logged) ->
     assert len(logged.model.predict(example)) == len(example) == 1
     expected = {
         (COUNT, 8, 8): ([("uint8", (-1, 8, 8))], [("float32", (-1, 10))], ["labels"]),
-        (COUNT, 10): ([("float", name) for name in diabetes.TASK.item.names], [("float32", (-1, 3))], []),
+        (COUNT, 10): ([("double", name) for name in diabetes.TASK.item.names], [("float32", (-1, 3))], []),
         (COUNT, 64, 64, 3): ([("uint8", (-1, -1, -1, 3))], [("uint8", (-1, -1, -1, 3))], []),
     }
     signature = logged.model.metadata.signature

@@ -4,7 +4,7 @@ const CSS = `
   .row { display: grid; grid-template-columns: 1fr minmax(6rem, 9rem); gap: 0.4rem 0.75rem; align-items: center;
     max-height: 34rem; overflow: auto; font-size: 0.9375rem; }
   .row label { display: contents; overflow-wrap: anywhere; }
-  .row input { width: 100%; padding: 0.35rem 0.5rem; border: 1px solid var(--line); border-radius: 8px;
+  .row input, .row select { width: 100%; padding: 0.35rem 0.5rem; border: 1px solid var(--line); border-radius: 8px;
     background: var(--page); color: var(--text); font: inherit; font-variant-numeric: tabular-nums; text-align: end; }
   .row input:invalid { border-color: var(--alarm); }`;
 
@@ -14,14 +14,18 @@ const quoted = (text) => text.replaceAll("'", String.raw`'\''`);
 export default function create(place, page) {
   page.style(CSS);
   place.className = "row";
-  const { columns, example } = page.model;
-  const fields = columns.map((name) => {
+  const { columns, example, choices = [], optional = false } = page.model;
+  const fields = columns.map((name, index) => {
     const label = document.createElement("label");
-    const [words, input] = ["span", "input"].map((tag) => label.appendChild(document.createElement(tag)));
+    const kind = choices[index]?.length ? "select" : "input";
+    const [words, field] = ["span", kind].map((tag) => label.appendChild(document.createElement(tag)));
     words.textContent = name;
-    Object.assign(input, { type: "number", step: "any", required: true });
+    if (kind === "select") {
+      field.append(...choices[index].map((word, place) => new Option(word, place)));
+      if (optional) field.append(new Option("(missing)", ""));
+    } else Object.assign(field, { type: "number", step: "any", required: !optional });
     place.append(label);
-    return input;
+    return field;
   });
 
   function ask() {
@@ -30,7 +34,7 @@ export default function create(place, page) {
     if (complete) page.ask();
   }
 
-  fields.forEach((input) => input.addEventListener("input", ask));
+  fields.forEach((field) => field.addEventListener("input", ask));
 
   return {
     files: "",
@@ -44,6 +48,12 @@ export default function create(place, page) {
   };
 
   function named(values) {
-    return `{${columns.map((name, index) => `${JSON.stringify(name)}: ${values[index]}`).join(", ")}}`;
+    return `{${columns.map((name, index) => `${JSON.stringify(name)}: ${value(index, values[index])}`).join(", ")}}`;
+  }
+
+  /** A field's value in JSON. */
+  function value(index, given) {
+    if (given === "") return "null";
+    return choices[index]?.length ? JSON.stringify(choices[index][given]) : given;
   }
 }
