@@ -63,6 +63,16 @@ class Item(form.Form):
         return ()
 
     @property
+    def may_be_missing(self) -> bool:
+        """Whether null, or NaN, may stand for a value."""
+        return False
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Those that may stand for values."""
+        return frozenset()
+
+    @property
     def shown(self) -> dict[str, Any]:
         """An example by these names, as a person writes it."""
         return {}

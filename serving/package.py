@@ -76,11 +76,16 @@ class Package:
     outputs: Outputs
     parity: float
 
-    def save_model(self, path: Path | str, mlflow_model: Model | None = None) -> None:
+    def save_model(self, path: Path | str, mlflow_model: Model | None = None, **_: Any) -> None:
         """Saves the model as the modules of MLflow's flavors do, in whose place `mlflow.models.Model.log` takes a
         package.
 
         It is there as a Keras and as an ONNX model, too, over the same files.
+
+        Args:
+            path: Where to.
+            mlflow_model: What MLflow knows of the model already.
+            **_: What else is said to `Model.log`, which passes it on.
         """
         model = mlflow_model or Model()
         with _on_the_path(self.folder):  # MLflow runs model.py before it has put the code beside it

@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import ROOMS, ROOT
 
 ALLOWED = {
-    "steps": ("steps", "lifecycle", "registry", "serving", "studies", "tasks.contract"),
+    "steps": ("steps", "lifecycle", "registry", "serving", "studies", "tasks.contract", "tasks.new"),
     "lifecycle": ("lifecycle", "registry", "serving", "served", "studies", "forms", "tasks.contract"),
     "registry": ("registry", "tasks.contract"),
     "serving": ("serving", "served", "forms", "tasks.contract"),

@@ -52,6 +52,14 @@ class Row(Item):
         return self.columns
 
     @property
+    def may_be_missing(self) -> bool:
+        return bool(self.missing)
+
+    @property
+    def words(self) -> frozenset[str]:
+        return frozenset(word for words in self.choices for word in words)
+
+    @property
     def shown(self) -> dict[str, Any]:
         """The example by the names of the columns, as a person writes it."""
         words = self.choices or [()] * len(self.columns)

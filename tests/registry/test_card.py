@@ -106,7 +106,7 @@ def test_every_task_says_what_it_is_not_for(name: str) -> None:
 
 def test_the_call_is_one_for_the_form_of_its_items() -> None:
     row = dataclasses.replace(TASK, item=Row(("age", "bmi"), (52, 24.5)))
-    assert """-d '{"inputs": [[52, 24.5]]}'""" in render(row, TRAINED)
+    assert """-d '{"inputs": [{"age": 52, "bmi": 24.5}]}'""" in render(row, TRAINED)
     assert "PNG" not in render(row, TRAINED)
     assert "of a PNG or JPEG file or of the raw values." in render(TASK, TRAINED)
     assert "base64 < item.png" in render(TASK, TRAINED)

@@ -1,0 +1,160 @@
+"""Writes the folder of a new task: some lines about somebody's own data, which they read and own."""
+
+from __future__ import annotations
+
+import json
+import keyword
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.contract import UserError, task_names
+from tasks.table_columns import Findings, look_at
+from tasks.tables import Column
+
+ROOT = Path(__file__).parents[1]
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+SHARE = 0.2  # of the way from the baseline to what is perfect, that a first model has to go
+
+
+@dataclass(frozen=True)
+class Written:
+    """A new task.
+
+    Attributes:
+        files: Paths from the project's folder.
+        remarks: What a person should know of it, in sentences.
+    """
+
+    files: list[str]
+    remarks: list[str]
+
+
+def new_table(
+    name: str, data: str, target: str, group: str = "", time: str = "", kind: str = "", root: Path = ROOT
+) -> Written:
+    """A task about a table.
+
+    Raises:
+        UserError: It cannot be made; the message says why. Nothing was written then.
+    """
+    check_name(name, root)
+    if not target:
+        raise UserError("Say which column is to be told from the others: target=<column>.")
+    file = Path(data).expanduser().resolve()
+    found = look_at(str(file), target, group, time, kind)
+    remarks = [f"{column!r} is left out: {reason}." for column, reason in found.left_out.items()]
+    files = {
+        f"tasks/{name}/__init__.py": table_task(name, found),
+        f"tests/tasks/{name}/__init__.py": "",
+        f"tests/tasks/{name}/test_data.py": table_test(name, found),
+    }
+    return Written(_write(files, root), [*_what(found), *remarks, *found.warnings])
+
+
+def check_name(name: str, root: Path) -> None:
+    """
+    Raises:
+        UserError: No task may be called that, or one is.
+    """
+    if not NAME.fullmatch(name) or keyword.iskeyword(name):
+        raise UserError(f"Expected a name of small letters, digits and underscores, received {name!r}.")
+    taken = [*task_names(), *(path.stem for path in (root / "tasks").glob("*"))]
+    if name in taken:
+        raise UserError(f"There is tasks/{name} already. Choose another name, or remove it and tests/tasks/{name}.")
+
+
+def table_task(name: str, found: Findings) -> str:
+    """The code of a task about a table."""
+    table = found.table
+    options = [f"file={quoted(table.file)}", f"target={quoted(table.target)}"]
+    options.append("columns=(\n" + "".join(f"            {_column(one)},\n" for one in table.columns) + "        )")
+    if table.labels:
+        options.append(f"labels={tuple_of(table.labels)}")
+    else:
+        options.append(f"scale={table.scale!r}")
+    options += [f"{key}={quoted(getattr(table, key))}" for key in ("group", "time") if getattr(table, key)]
+    options += [f"separator={quoted(table.separator)}"] if table.separator != "," else []
+    limits = "".join(f"    limits={quoted(warning)},\n" for warning in found.warnings if "alone says" in warning)
+    lines = "".join(f"        {option},\n" for option in options)
+    return f'''"""The task {name}. The entry point `new` wrote it; it is yours to change."""
+
+from tasks.contract import Primary
+from tasks.tables import Column, Table, task
+
+TASK = task(
+    name="{name}",
+    table=Table(
+{lines}    ),
+{_primary(found)}{limits})
+'''
+
+
+def _primary(found: Findings) -> str:
+    """Which metric decides, and why its values are what they are."""
+    if found.table.labels:
+        floor = round(found.baseline + SHARE * (1 - found.baseline), 3)
+        margin = max(0.01, round(1.96 * math.sqrt(0.05 / found.examples), 3))
+        return (
+            f"    # Always to say the commonest label is right in {found.baseline:.1%} of the cases: a model has to be "
+            f"better.\n    # With {found.examples} examples to test with, a smaller margin could hardly be shown.\n"
+            f'    primary=Primary(name="accuracy", floor={floor}, margin={margin}, attainable=1.0),\n'
+        )
+    floor, margin = (float(f"{share * found.baseline:.3g}") for share in (1 - SHARE, 0.1))
+    values = f'name="mae", floor={floor}, margin={margin}, attainable=0.0, higher_is_better=False, share=False'
+    return (
+        f"    # Always to say the median is off by {found.baseline:.4g} on average: a model has to be better.\n"
+        f"    primary=Primary({values}),\n"
+    )
+
+
+def table_test(name: str, found: Findings) -> str:
+    """The code of its test."""
+    return f'''from tasks.contract import get_task
+
+
+def test_the_splits_are_what_they_were() -> None:
+    task = get_task("{name}")
+    assert len(task.load("test")) == {found.examples}
+    assert task.load("train").inputs.shape[1] == {len(found.table.columns)}
+'''
+
+
+def _what(found: Findings) -> list[str]:
+    table = found.table
+    if table.labels:
+        shown = ", ".join(table.labels[:8]) + (", …" if len(table.labels) > 8 else "")
+        return [f"A classification: {table.target} is one of {shown}. (If it is a number, say kind=regression.)"]
+    return [f"A regression: {table.target} is a number. (If its values are classes, say kind=classification.)"]
+
+
+def _column(column: Column) -> str:
+    usual = quoted(column.usual) if isinstance(column.usual, str) else repr(column.usual)
+    return f"Column({quoted(column.name)}, {usual}{', ' + tuple_of(column.choices) if column.choices else ''})"
+
+
+def tuple_of(words: tuple[str, ...]) -> str:
+    """The code of a tuple of words."""
+    return "(" + ", ".join(map(quoted, words)) + ("," if len(words) == 1 else "") + ")"
+
+
+def quoted(text: str) -> str:
+    """The code of a word, in double quotes."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _write(files: dict[str, str], root: Path) -> list[str]:
+    """Writes all of them, or none."""
+    made: list[Path] = []
+    try:
+        for name, text in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            made.append(path)
+    except OSError as error:
+        for path in made:
+            path.unlink()
+        raise UserError(f"{root / name} cannot be written: {error.strerror}.") from error
+    return list(files)

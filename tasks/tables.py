@@ -1,0 +1,189 @@
+"""Tasks about the rows of a table in a file. A task's own folder says what is particular to it: file, target and
+columns."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from forms.answers.labels import Labels
+from forms.answers.number import Number
+from forms.items.row import Row
+from tasks import classification, regression, splits
+from tasks.contract import Config, Primary, Split, SplitName, Task, UserError, lazily, unknown
+
+INTERVAL = 0.9  # the share of the right numbers that intervals are trained to hold
+LEARNING_RATES = {"dense": 3e-3, "linear": 2e-2}  # of the models: two hidden layers, or none
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column that the model looks at.
+
+    Attributes:
+        name: In the file.
+        usual: What stands for a missing value, and what a person begins with: the median, or the most frequent word.
+        choices: The words that stand in it; none where it has numbers. A word that is not among them counts as missing.
+    """
+
+    name: str
+    usual: float | str
+    choices: tuple[str, ...] = ()
+
+    def values(self, column: pd.Series) -> np.ndarray:
+        """Numbers (N,) float32; words become their places among the choices.
+
+        Raises:
+            UserError: It has words where numbers are expected.
+        """
+        if self.choices:
+            places = {choice: float(place) for place, choice in enumerate(self.choices)}
+            found = column.map(lambda value: places.get(word(value) or ""))
+        else:
+            found = pd.to_numeric(column, errors="coerce")
+            if (wrong := column[found.isna() & column.notna()]).size:
+                raise UserError(f"Expected numbers in the column {self.name!r}, received {str(wrong.iloc[0])!r}.")
+        return found.astype(np.float64).fillna(self.place).to_numpy(np.float32)
+
+    @property
+    def place(self) -> float:
+        """What is usual, as a number."""
+        return float(self.choices.index(str(self.usual)) if self.choices else self.usual)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a row an example.
+
+    Attributes:
+        file: CSV, or Parquet where it ends in .parquet.
+        target: The column to be told from the others.
+        columns: Those that it is told from.
+        labels: The classes, in the order of the outputs; none where the target is a number.
+        scale: Mean and spread of a target that is a number, in the training split.
+        unit: Of a target that is a number.
+        group: A column whose equal values, e.g. of one patient, stay in one split.
+        time: A column by which rows are ordered: the latest are tested with.
+        separator: Between the values of a row of CSV.
+        seed: Of the split, where it is drawn by chance.
+    """
+
+    file: str
+    target: str
+    columns: tuple[Column, ...]
+    labels: tuple[str, ...] = ()
+    scale: tuple[float, float] = (0.0, 1.0)
+    unit: str = ""
+    group: str = ""
+    time: str = ""
+    separator: str = ","
+    seed: int = 1
+
+    def load(self, name: SplitName) -> Split:
+        """One split: inputs (N, columns) float32, and classes (N,) int32 or numbers (N,) float32.
+
+        Raises:
+            UserError: The file is not there, or is no such table.
+        """
+        frame = read(self.file, self.separator)
+        for column in (self.target, *(one.name for one in self.columns), *filter(None, (self.group, self.time))):
+            if column not in frame:
+                raise UserError(unknown(f"column of {self.file}", column, frame.columns))
+        frame = frame[self._has_target(frame)].reset_index(drop=True)
+        targets = self._targets(frame[self.target])
+        rows = divided(frame, targets, self.group, self.time, self.labels, self.seed)[name]
+        inputs = np.stack([column.values(frame[column.name]) for column in self.columns], axis=1)
+        return Split(inputs[rows], targets[rows])
+
+    def _has_target(self, frame: pd.DataFrame) -> pd.Series:
+        """Rows that can be learnt from or tested with."""
+        return frame[self.target].map(word).isin(self.labels) if self.labels else frame[self.target].notna()
+
+    def _targets(self, column: pd.Series) -> np.ndarray:
+        if self.labels:
+            places = {label: place for place, label in enumerate(self.labels)}
+            return column.map(lambda value: places[word(value) or ""]).to_numpy(np.int32)
+        return pd.to_numeric(column).to_numpy(np.float32)
+
+    @property
+    def item(self) -> Row:
+        """The form of its rows."""
+        usual = tuple(column.place for column in self.columns)
+        return Row(tuple(one.name for one in self.columns), usual, tuple(one.choices for one in self.columns), usual)
+
+
+def task(name: str, table: Table, primary: Primary, summary: str = "", **more: Any) -> Task:
+    """The task of telling a table's target from its columns.
+
+    Args:
+        name: The folder's name.
+        table: What is learnt from.
+        primary: The metric that decides: "accuracy" of classes, "mae" of numbers.
+        summary: One sentence for people.
+        **more: Further fields of the task, or other values for those that are set here.
+    """
+    if table.labels:
+        measures = {
+            "scores": partial(classification.scores, table.labels),
+            "metrics": classification.metrics,
+            "figures": partial(classification.figures, table.labels),
+        }
+    else:
+        measures = {"scores": regression.scores, "metrics": regression.metrics, "figures": regression.figures}
+    values: dict[str, Any] = measures | {
+        "name": name,
+        "summary": summary or f"Tell {table.target} from {len(table.columns)} columns of {Path(table.file).name}.",
+        "models": {one: Config(one, 30, 32, rate) for one, rate in LEARNING_RATES.items()},
+        "load": table.load,
+        "build": functools.partial(lazily("tasks.tables_model:build"), table),
+        "primary": primary,
+        "item": table.item,
+        "answer": Labels(table.labels) if table.labels else Number(table.unit, interval=INTERVAL),
+    }
+    return Task(**(values | more))
+
+
+@functools.cache  # each split is a part of it
+def read(file: str, separator: str = ",") -> pd.DataFrame:
+    """The whole table.
+
+    Raises:
+        UserError: It cannot be read.
+    """
+    try:
+        if file.endswith(".parquet"):
+            return pd.read_parquet(file)
+        return pd.read_csv(file, sep=separator, skipinitialspace=True)
+    except FileNotFoundError:
+        raise UserError(f"There is no file {file}. Its path stands in the task's folder.") from None
+    except (OSError, ValueError) as error:  # pandas's errors are ValueErrors
+        raise UserError(f"{file} cannot be read as a table: {str(error).strip().splitlines()[0]}") from error
+
+
+def word(value: Any) -> str | None:
+    """A value as a word; None where it is missing. A whole number is written as one, however pandas has read it."""
+    if pd.isna(value):
+        return None
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def divided(
+    frame: pd.DataFrame, targets: np.ndarray, group: str, time: str, labels: tuple[str, ...], seed: int = 1
+) -> splits.Rows:
+    """The rows of each split, see Table."""
+    if time:
+        when = pd.to_datetime(frame[time]) if _is_text(frame[time]) else frame[time]
+        return splits.in_time(when.to_numpy())
+    if group:
+        return splits.by_group(frame[group].astype(str).to_numpy(), seed)
+    return splits.stratified(np.asarray(labels)[targets], seed) if labels else splits.shuffled(len(frame), seed)
+
+
+def _is_text(column: pd.Series) -> bool:
+    return not pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_datetime64_any_dtype(column)
