@@ -7,6 +7,7 @@ import itertools
 import logging
 import platform
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,8 +120,9 @@ def train(
             packaged = package(task, model, validation, Path(folder))
             metrics = measured(task, validation, packaged.outputs, "val")
             metrics |= measured_on_training(task, packaged, train_split, len(validation))
-            add_card(client, run, task, config, packaged, metrics, Path(folder))
-            trained = log_model(client, run, task, config, packaged, metrics)
+            values = dataclasses.asdict(config)
+            add_card(client, run, task, run_name(config), values, packaged, metrics, Path(folder))
+            trained = log_model(client, run, task, config.model, values, packaged, metrics, config.epochs)
         log_figures(client, run, task, model, validation, packaged)
         for checkpointed in [run] + ([interrupted.run] if interrupted else []):
             drop_checkpoint(client, checkpointed)
@@ -204,7 +206,8 @@ def add_card(
     client: MlflowClient,
     run: Run,
     task: Task,
-    config: Config,
+    name: str,
+    values: Mapping[str, Any],
     packaged: Package,
     metrics: dict[str, float],
     folder: Path,
@@ -212,8 +215,7 @@ def add_card(
     """Adds the model's card, as far as it is known by now, to the files that are logged with it."""
     size = task.item.size(packaged.metadata["item_shape"])
     mlflow.log_param(ITEM_PARAM, f"{size} {packaged.metadata['item_type']}")
-    name = f"{config.model}, seed {config.seed}"
-    facts = Facts(name, dataclasses.asdict(config), client.get_run(run.info.run_id).data.params, metrics)
+    facts = Facts(name, values, client.get_run(run.info.run_id).data.params, metrics)
     path = folder / "card.md"
     path.write_text(render(task, facts), encoding="utf-8")
     packaged.artifacts["card"] = str(path)
@@ -223,26 +225,28 @@ def log_model(
     client: MlflowClient,
     run: Run,
     task: Task,
-    config: Config,
+    name: str,
+    values: Mapping[str, Any],
     packaged: Package,
     metrics: dict[str, float],
+    epochs: int = 0,
 ) -> Trained:
-    """Logs the pyfunc model with the manifest of its files, its validation metrics and its number among the task's."""
+    """Logs the pyfunc model with the manifest of its files, the values that it was made with, its validation metrics
+    and its number among the task's."""
     digest = packaged.metadata["weights_digest"]
     tags = {TASK_TAG: task.name, WEIGHTS_TAG: digest}
-    params = dataclasses.asdict(config)
     info = Model.log(
         None,
         packaged,
-        name=config.model,
-        params=params,
+        name=name,
+        params=dict(values),
         tags=tags,
         flavor_name="pyfunc",
         validate_serving_input=False,  # it is asked about the example in a real server before it is promoted
     )
     keep_manifest(client, info.model_id)
     metrics = metrics | {"onnx_max_abs_diff": packaged.parity, NUMBER_METRIC: next_number(client, task)}
-    mlflow.log_metrics(metrics, step=config.epochs, model_id=info.model_id)
+    mlflow.log_metrics(metrics, step=epochs, model_id=info.model_id)
     mlflow.set_tag(WEIGHTS_TAG, digest)
     return Trained(run.info.run_id, f"models:/{info.model_id}")
 
