@@ -18,6 +18,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from lifecycle import runs
+from lifecycle.libraries import libraries
 from lifecycle.used_code import used_code
 from registry.candidates import NUMBER_METRIC
 from tasks.contract import Config, Split, SplitName, Task
@@ -76,7 +77,7 @@ def fingerprint(task: Task, config: Config, data: Mapping[str, str], root: Path 
     """
     # As JSON gives it back: what is compared has been stored.
     values = json.loads(json.dumps(dataclasses.asdict(config)))
-    return Fingerprint(_code_digests(task.name, form_modules(task), root), values, dict(data), runs.libraries())
+    return Fingerprint(_code_digests(task.name, form_modules(task), root), values, dict(data), libraries())
 
 
 def form_modules(task: Task) -> tuple[str, ...]:

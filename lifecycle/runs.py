@@ -10,7 +10,6 @@ import os
 import platform
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from lifecycle import store
 from lifecycle.heartbeat import DEFAULT_EXPERIMENT, PROCESS_TAG, Watch, end_abandoned, heartbeat
 from lifecycle.interruption import asked_to_stop, postponed
+from lifecycle.libraries import libraries
 from lifecycle.outside import explained, reason_and_advice
 from lifecycle.workplace import process_id
 from registry.candidates import LAUNCHED_TAG
@@ -40,8 +40,6 @@ MAX_METRICS_A_BATCH = 1_000  # what a tracking server accepts at once
 KIND_TAG = "mlflow.experimentKind"  # of an experiment: whether the UI opens with runs or with traces
 SYSTEM_METRICS_SECONDS = 1  # MLflow samples every 10 s, longer than a short run takes
 ROOT = Path(__file__).resolve().parent.parent
-BACKENDS = ("tensorflow", "jax", "torch")
-PACKAGES = ("mlflow", "tensorflow", "keras", "numpy", "scipy", "scikit-learn", "onnx", "tf2onnx", "onnxruntime")
 
 
 class GitError(Exception):
@@ -117,8 +115,7 @@ def step_run(
     """The run of a step. It ends FINISHED, FAILED with the reason in its description, or KILLED.
 
     `mlflow run` has opened a run before the step starts. Where the user chose an experiment, the step's run is that
-    one. Where nobody did, it lies in "Default", among other tasks' runs; it stays there as the record of the launch
-    and points to the step's own run in the task's experiment.
+    one. Else it stays in "Default", among other tasks' runs, and points to the step's own in the task's experiment.
 
     Args:
         client: Of the tracking store.
@@ -140,19 +137,14 @@ def step_run(
     tags = {"task": task.name, "step": step, NOTE: note, PROCESS_TAG: process_id()} | dict(more_tags or {})
     mlflow.set_system_metrics_sampling_interval(SYSTEM_METRICS_SECONDS)  # type: ignore[no-untyped-call]
     with postponed():
+        which: dict[str, Any] = {"run_id": attach} if attach else {"experiment_id": experiment, "run_name": name}
         run = mlflow.start_run(
-            run_id=attach,
-            experiment_id=None if attach else experiment,
-            run_name=None if attach else name,
-            nested=not outermost,
-            parent_run_id=parent,
-            log_system_metrics=log_system_metrics,
-            tags=tags,
+            **which, nested=not outermost, parent_run_id=parent, log_system_metrics=log_system_metrics, tags=tags
         )
         try:
             if attach:
                 mlflow.set_tag("mlflow.runName", name)
-            if launched and not attach:
+            elif launched:
                 _point_to(client, launched, run, task, name)
             with postponed(False), heartbeat(client, run.info.run_id, look if outermost else None):
                 yield run
@@ -252,37 +244,6 @@ def log_code_and_environment() -> None:
     mlflow.set_tags(tags)
     environment = {"platform": platform.platform(), "cpus": os.cpu_count(), "libraries": libraries()}
     mlflow.log_text(json.dumps(environment, indent=2), "code/environment.json")
-
-
-def libraries() -> dict[str, str]:
-    """Versions of Python and of what decides how a model turns out, and which of them Keras computes with.
-
-    Raises:
-        UserError: Keras is told to compute with what is not installed, or cannot train.
-    """
-    backend = _backend()
-    if backend not in BACKENDS:
-        raise UserError(f"Keras cannot train with {backend}. Set KERAS_BACKEND to {', '.join(BACKENDS)}, or unset it.")
-    found = {name: version(name) for name in PACKAGES}
-    if backend not in found:
-        try:
-            found[backend] = version(backend)
-        except PackageNotFoundError as error:
-            raise UserError(
-                f"Keras is told to compute with {backend}, which is not installed. Install it, or set "
-                "KERAS_BACKEND=tensorflow."
-            ) from error
-    return {"python": platform.python_version(), "backend": backend} | found
-
-
-def _backend() -> str:
-    """What Keras will compute with: the variable, else its file of settings, says so. Keras takes seconds to import."""
-    if chosen := os.environ.get("KERAS_BACKEND"):
-        return chosen
-    settings = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras", "keras.json")
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # Keras then takes its default, too
-        return str(json.loads(settings.read_text(encoding="utf-8"))["backend"])
-    return "tensorflow"
 
 
 def commit() -> str:

@@ -68,7 +68,10 @@ def look_at(file: str, target: str, group: str = "", time: str = "", kind: str =
     rows = divided(complete, targets, group, time, labels)
     train = complete.iloc[rows["train"]]
     known = {target: "target", group: "it says what belongs together", time: "it says what is split where"}
-    useless = {str(name): known.get(str(name)) or _useless(complete[name].dropna()) for name in complete}
+    useless = {
+        str(name): known.get(str(name)) or _useless(complete[name].dropna()) or _useless(train[name].dropna())
+        for name in complete
+    }
     left_out = {name: reason for name, reason in useless.items() if reason and name != target}
     columns = [_column(train[name].dropna()) for name, reason in useless.items() if not reason]
     if not columns:

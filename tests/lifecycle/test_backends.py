@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 
-from lifecycle import runs
+from lifecycle.libraries import libraries
 from tasks.contract import UserError, get_task
 from tests.conftest import Step
 
@@ -42,9 +42,9 @@ def test_what_cannot_train_is_refused_at_the_start(
 ) -> None:
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    assert runs.libraries()["backend"] == "tensorflow"
+    assert libraries()["backend"] == "tensorflow"
     (tmp_path / "keras.json").write_text(json.dumps({"backend": backend}))
     with pytest.raises(UserError, match=message):
-        runs.libraries()
+        libraries()
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")  # goes before the file
-    assert runs.libraries()["backend"] == "tensorflow"
+    assert libraries()["backend"] == "tensorflow"

@@ -25,6 +25,7 @@ from mlflow.exceptions import MlflowException
 from lifecycle import comparing, runs
 from lifecycle.comparing import Options, compare
 from lifecycle.errors import StepError
+from lifecycle.libraries import libraries
 from lifecycle.training import train
 from lifecycle.workers import Done, Job
 from registry.candidates import REUSED_TAG, find
@@ -148,14 +149,13 @@ def test_a_changed_library_trains_again_and_says_so(
 ) -> None:
     task = with_study(fast=SHORT)
     compare(task, "some", Options(repeats=1))
-    found = runs.libraries()
-    monkeypatch.setattr(runs, "libraries", lambda: found | {"keras": "99.0"})
+    monkeypatch.setattr("lifecycle.fingerprint.libraries", lambda: libraries() | {"keras": "99.0"})
     in_process.clear()
     compare(task, "some", Options(repeats=1))
     assert len(in_process) == 1
     line = next(line for line in capsys.readouterr().out.splitlines() if "fast, seed 1: trained again" in line)
     assert "trained again, because this changed since run " in line
-    assert line.endswith(f": library keras {found['keras']} → 99.0")
+    assert line.endswith(f": library keras {libraries()['keras']} → 99.0")
 
 
 @pytest.mark.slow

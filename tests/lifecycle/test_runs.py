@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from lifecycle import runs
+from lifecycle.libraries import libraries
 from lifecycle.runs import NOTE, connect, end_launched_run, experiment_of, step_run
 from tasks.contract import UserError, get_task
 
@@ -121,12 +122,12 @@ def test_a_registry_that_does_not_answer_is_told_at_once(store: MlflowClient, mo
 def test_a_backend_that_cannot_train_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "abacus")
     with pytest.raises(UserError, match="Keras cannot train with abacus"):
-        runs.libraries()
+        libraries()
 
 
 def test_no_backend_is_the_default_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "")  # as Keras takes it
-    assert runs.libraries()["backend"] == "tensorflow"
+    assert libraries()["backend"] == "tensorflow"
 
 
 def test_a_store_that_fails_with_the_step_does_not_hide_the_error(
