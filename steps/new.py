@@ -1,19 +1,26 @@
-"""Write the folder of a new task about your own data: a table, CSV or Parquet. The files are yours to change."""
+"""Write the folder of a new task about your own data: a table, or pictures in folders, one a class. The files are yours
+to change."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from steps import cli, next_steps
-from tasks.contract import how_to_run
-from tasks.new import new_table
+from tasks.contract import UserError, how_to_run
+from tasks.new import new_pictures, new_table
 
 KINDS = ("", "classification", "regression")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    named = arguments.name, arguments.data, arguments.target
-    written = new_table(*named, arguments.group, arguments.time, arguments.kind)
+    about_a_table = (arguments.target, arguments.group, arguments.time, arguments.kind)
+    if not Path(arguments.data).expanduser().is_dir():
+        written = new_table(arguments.name, arguments.data, *about_a_table)
+    elif any(about_a_table):
+        raise UserError("target, group, time and kind are of tables; the classes of pictures are their folders.")
+    else:
+        written = new_pictures(arguments.name, arguments.data)
     print("\n".join(f"wrote {file}" for file in written.files))
     print("\n".join(f"- {remark}" for remark in written.remarks))
     next_steps.show(
@@ -25,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
 def parser() -> cli.Parser:
     result = cli.Parser(description=__doc__, allow_abbrev=False, formatter_class=cli.Formatter)
     result.add_argument("--name", required=True, help="of the task: small letters, digits and underscores")
-    result.add_argument("--data", required=True, help="a .csv or .parquet file")
+    result.add_argument("--data", required=True, help="a .csv or .parquet file, or a folder with a folder a class")
     result.add_argument("--target", default="", help="the column to be told from the others")
     result.add_argument("--group", default="", help="a column whose equal values, e.g. of a patient, stay together")
     result.add_argument("--time", default="", help="a column to split by: the latest rows are tested with")

@@ -6,10 +6,15 @@ import json
 import keyword
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from tasks import splits
 from tasks.contract import UserError, task_names
+from tasks.pictures import Folder, is_picture, pictures_below
 from tasks.table_columns import Findings, look_at
 from tasks.tables import Column
 
@@ -48,9 +53,58 @@ def new_table(
     files = {
         f"tasks/{name}/__init__.py": table_task(name, found),
         f"tests/tasks/{name}/__init__.py": "",
-        f"tests/tasks/{name}/test_data.py": table_test(name, found),
+        f"tests/tasks/{name}/test_data.py": split_test(name, found.examples),
     }
     return Written(_write(files, root), [*_what(found), *remarks, *found.warnings])
+
+
+def new_pictures(name: str, data: str, root: Path = ROOT) -> Written:
+    """A task about pictures in folders, one a class.
+
+    Raises:
+        UserError: It cannot be made; the message says why. Nothing was written then.
+    """
+    check_name(name, root)
+    folder = Path(data).expanduser().resolve()
+    found = pictures_below(str(folder))
+    broken = [file for _, file in found if not is_picture(file)]
+    counts = Counter(label for label, file in found if file not in broken)
+    labels = tuple(sorted(counts))
+    if len(labels) < 2:
+        raise UserError(
+            f"Expected two folders or more in {folder}, one a class, with pictures in them; found "
+            f"{', '.join(labels) or 'none'}."
+        )
+    targets = np.repeat(np.arange(len(labels)), [counts[label] for label in labels])
+    rows = splits.stratified(np.asarray(labels)[targets])
+    baseline = float(np.bincount(targets[rows["train"]]).max() / len(rows["train"]))
+    left_out = tuple(file.relative_to(folder).as_posix() for file in broken)
+    files = {
+        f"tasks/{name}/__init__.py": pictures_task(name, Folder(str(folder), labels, left_out), baseline, rows),
+        f"tests/tasks/{name}/__init__.py": "",
+        f"tests/tasks/{name}/test_data.py": split_test(name, len(rows["test"])),
+    }
+    remarks = [f"Pictures of each class: {', '.join(f'{label} {counts[label]}' for label in labels)}."]
+    remarks += [f"{file} is left out: it cannot be read as a picture." for file in left_out]
+    return Written(_write(files, root), remarks)
+
+
+def pictures_task(name: str, folder: Folder, baseline: float, rows: splits.Rows) -> str:
+    """The code of a task about pictures."""
+    options = [f"path={quoted(folder.path)}", f"labels={tuple_of(folder.labels)}"]
+    options += [f"left_out={tuple_of(folder.left_out)}"] if folder.left_out else []
+    lines = "".join(f"        {option},\n" for option in options)
+    return f'''"""The task {name}. The entry point `new` wrote it; it is yours to change."""
+
+from tasks.contract import Primary
+from tasks.pictures import Folder, task
+
+TASK = task(
+    name="{name}",
+    folder=Folder(
+{lines}    ),
+{_accuracy(baseline, len(rows["test"]))})
+'''
 
 
 def check_name(name: str, root: Path) -> None:
@@ -94,13 +148,7 @@ TASK = task(
 def _primary(found: Findings) -> str:
     """Which metric decides, and why its values are what they are."""
     if found.table.labels:
-        floor = round(found.baseline + SHARE * (1 - found.baseline), 3)
-        margin = max(0.01, round(1.96 * math.sqrt(0.05 / found.examples), 3))
-        return (
-            f"    # Always to say the commonest label is right in {found.baseline:.1%} of the cases: a model has to be "
-            f"better.\n    # With {found.examples} examples to test with, a smaller margin could hardly be shown.\n"
-            f'    primary=Primary(name="accuracy", floor={floor}, margin={margin}, attainable=1.0),\n'
-        )
+        return _accuracy(found.baseline, found.examples)
     floor, margin = (float(f"{share * found.baseline:.3g}") for share in (1 - SHARE, 0.1))
     values = f'name="mae", floor={floor}, margin={margin}, attainable=0.0, higher_is_better=False, share=False'
     return (
@@ -109,15 +157,25 @@ def _primary(found: Findings) -> str:
     )
 
 
-def table_test(name: str, found: Findings) -> str:
+def _accuracy(baseline: float, examples: int) -> str:
+    """Accuracy, with a floor above `baseline`, what always saying the same gets, and a margin that so many examples to
+    test with can show."""
+    floor = round(baseline + SHARE * (1 - baseline), 3)
+    margin = max(0.01, round(1.96 * math.sqrt(0.05 / examples), 3))
+    return (
+        f"    # Always to say the commonest label is right in {baseline:.1%} of the cases: a model has to be better.\n"
+        f"    # With {examples} examples to test with, a smaller margin could hardly be shown.\n"
+        f'    primary=Primary(name="accuracy", floor={floor}, margin={margin}, attainable=1.0),\n'
+    )
+
+
+def split_test(name: str, examples: int) -> str:
     """The code of its test."""
     return f'''from tasks.contract import get_task
 
 
 def test_the_splits_are_what_they_were() -> None:
-    task = get_task("{name}")
-    assert len(task.load("test")) == {found.examples}
-    assert task.load("train").inputs.shape[1] == {len(found.table.columns)}
+    assert len(get_task("{name}").load("test")) == {examples}
 '''
 
 
