@@ -142,8 +142,8 @@ def test_best_does_not_try_what_was_refused_against_this_champion_before(trained
 SABOTAGE = {
     "wrong answers": ("return output\n", "return output[:, ::-1]\n", "its answers differ from the golden ones by"),
     "dies": (
-        "if list in kinds:\n",
-        "if list in kinds:\n            __import__('os')._exit(1)\n",
+        "if list in (kinds := _kinds(values)):\n",
+        "if list in (kinds := _kinds(values)):\n            __import__('os')._exit(1)\n",
         r"\(ragged\) got no answer",
     ),
     "needs what it does not list": ("import yaml\n", "import tensorflow, yaml\n", "No module named 'tensorflow'"),
@@ -187,7 +187,9 @@ def test_a_model_that_takes_long_is_not_promoted_and_not_taken_for_broken(
 ) -> None:
     monkeypatch.setattr(rehearsal_module, "LATENCY_REQUESTS", 20)
     monkeypatch.setattr(rehearsal_module, "PAUSE_SECONDS", 0.0)
-    better = sabotaged(trained_store, tmp_path, monkeypatch, "raw = ", "__import__('time').sleep(0.2)\n        raw = ")
+    better = sabotaged(
+        trained_store, tmp_path, monkeypatch, "sent = b", "__import__('time').sleep(0.2)\n            sent = b"
+    )
     assert not promote(dataclasses.replace(TASK, latency_bound_ms=20.0), better.uri)
     said = trained_store.get_model_version("digits", "1").tags["rehearsal"]
     figures = r"it takes \d+\.\d ms .* nothing \d+\.\d ms .*, and at most 20 ms more are allowed"
