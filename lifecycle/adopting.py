@@ -17,7 +17,6 @@ from lifecycle.terminal import import_keras
 from lifecycle.training import Trained, add_card, log_data, log_model, measured
 from registry.candidates import find
 from registry.card import describe
-from serving.export import ExportError
 from serving.package import check_outputs, package
 from tasks.contract import Split, Task, UserError, one_line
 
@@ -34,7 +33,7 @@ def adopt(task: Task, file: Path) -> Trained:
         file: A `.keras` file.
 
     Raises:
-        UserError: It is none, or does not fit the task.
+        UserError: It is none, does not fit the task, or cannot be exported.
     """
     if not file.is_file():
         raise UserError(f"There is no file {file}.")
@@ -50,10 +49,7 @@ def adopt(task: Task, file: Path) -> Trained:
         log_data(task, validation=validation)
         model = fitted_to(task, read(task, file), validation)
         with tempfile.TemporaryDirectory() as folder:
-            try:
-                packaged = package(task, model, validation, Path(folder))
-            except ExportError as error:
-                raise UserError(f"The model in {file.name} cannot be exported. {str(error).strip()}") from error
+            packaged = package(task, model, validation, Path(folder))
             metrics = measured(task, validation, packaged.outputs, "val")
             add_card(client, run, task, f"{name}, adopted", values, packaged, metrics, Path(folder))
             adopted = log_model(client, run, task, name, values, packaged, metrics)

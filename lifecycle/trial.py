@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lifecycle.fingerprint import fingerprint
-from serving.export import ExportError, export
+from serving.export import export
 from serving.package import check_outputs, run_onnx
-from tasks.contract import Config, Split, Task, UserError, cache_folder
+from tasks.contract import Config, Split, Task, cache_folder
 
 if TYPE_CHECKING:
     import keras
@@ -23,18 +23,15 @@ def try_export(task: Task, config: Config, model: keras.Model, split: Split) -> 
     here before.
 
     Raises:
-        UserError: It cannot be exported, or does not take the items.
+        ExportError: It cannot be exported.
+        UserError: It has other outputs than the task's answer.
     """
     done = cache_folder() / "exported" / _digest(task, config, model)
     if done.exists():
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
-        try:
-            export(model, path)
-        except ExportError as error:
-            reason = str(error).strip()
-            raise UserError(f"The model {config.model!r} of {task.name} cannot be exported. {reason}") from error
+        export(model, path)
         check_outputs(task, run_onnx(path, split.inputs[:1]))
     with contextlib.suppress(OSError):  # where nothing can be kept, it is tried each time
         done.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.contract import one_line
+from tasks.contract import UserError, one_line
 
 if TYPE_CHECKING:
     import keras
@@ -26,8 +26,16 @@ MISSING = re.compile(r'In Node, \("(?P<node>[^"]*)", (?P<operation>\w+)')
 ADVICE = {"Erfc": "The exact gelu needs it; keras.activations.gelu with approximate=True does not."}
 
 
-class ExportError(Exception):
-    """A model cannot be exported; the message says why, in sentences."""
+class ExportError(UserError):
+    """A model cannot be exported.
+
+    Args:
+        reason: Why, in sentences.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The model cannot be exported. {reason}")
+        self.reason = reason
 
 
 def export(model: keras.Model, path: Path) -> None:
@@ -127,7 +135,8 @@ def _reason(model: keras.Model, error: Exception) -> str:
         return f"{type(error).__name__}: {one_line(error)}"
     operation = missing["operation"]
     where = f"Its layer {name!r}" if (name := _layer(model, missing["node"])) else "It"
-    return f"{where} needs the operation {operation}, which ONNX Runtime does not have. {ADVICE.get(operation, '')}"
+    advice = f" {ADVICE[operation]}" if operation in ADVICE else ""
+    return f"{where} needs the operation {operation}, which ONNX Runtime does not have.{advice}"
 
 
 def _layer(model: keras.Model, node: str) -> str | None:
@@ -147,7 +156,7 @@ def main() -> int:
     try:
         export(keras.saving.load_model(file, compile=False), Path(path))
     except ExportError as error:
-        print(error, file=sys.stderr)
+        print(error.reason, file=sys.stderr)
         return 1
     return 0
 

@@ -46,20 +46,16 @@ def _column(value: Any) -> DataType:
 
 def example_of(item: Item, inputs: Any) -> Any:
     """One item as somebody who loads the model in Python may pass it."""
-    numbers = next(way for way in item.ways(inputs[:1]) if way.name == "numbers")
-    if not item.names:
-        return numbers.items
-    return pd.DataFrame([{name: v if isinstance(v, str) else float(v) for name, v in item.shown.items()}])
+    if item.names:
+        return pd.DataFrame([{name: v if isinstance(v, str) else float(v) for name, v in item.shown.items()}])
+    return next(way.items for way in item.ways(inputs[:1]) if way.name == "numbers")
 
 
 def _shapes(graph: Path) -> dict[str, Shape]:
     """Of each output by its name, without the batch."""
     outputs = onnx.load(graph, load_external_data=False).graph.output
-    return {output.name: tuple(side.dim_value or None for side in _sides(output)[1:]) for output in outputs}
-
-
-def _sides(output: onnx.ValueInfoProto) -> list[Any]:
-    return list(output.type.tensor_type.shape.dim)
+    sides = {output.name: list(output.type.tensor_type.shape.dim)[1:] for output in outputs}
+    return {name: tuple(side.dim_value or None for side in of_output) for name, of_output in sides.items()}
 
 
 def _tensor(dtype: Any, shape: Shape, name: str | None = None) -> TensorSpec:

@@ -68,16 +68,16 @@ def new_pictures(name: str, data: str, root: Path = ROOT) -> Written:
     folder = Path(data).expanduser().resolve()
     found = pictures_below(str(folder))
     broken = [file for _, file in found if not is_picture(file)]
-    counts = Counter(label for label, file in found if file not in broken)
+    counts = Counter(label for label, _ in found) - Counter(file.parent.name for file in broken)
     labels = tuple(sorted(counts))
     if len(labels) < 2:
         raise UserError(
             f"Expected two folders or more in {folder}, one a class, with pictures in them; found "
             f"{', '.join(labels) or 'none'}."
         )
-    targets = np.repeat(np.arange(len(labels)), [counts[label] for label in labels])
-    rows = splits.stratified(np.asarray(labels)[targets])
-    baseline = float(np.bincount(targets[rows["train"]]).max() / len(rows["train"]))
+    classes = np.repeat(labels, [counts[label] for label in labels])
+    rows = splits.stratified(classes)
+    baseline = max(Counter(classes[rows["train"]]).values()) / len(rows["train"])
     left_out = tuple(file.relative_to(folder).as_posix() for file in broken)
     files = {
         f"tasks/{name}/__init__.py": pictures_task(name, Folder(str(folder), labels, left_out), baseline, rows),
@@ -93,18 +93,7 @@ def pictures_task(name: str, folder: Folder, baseline: float, rows: splits.Rows)
     """The code of a task about pictures."""
     options = [f"path={quoted(folder.path)}", f"labels={tuple_of(folder.labels)}"]
     options += [f"left_out={tuple_of(folder.left_out)}"] if folder.left_out else []
-    lines = "".join(f"        {option},\n" for option in options)
-    return f'''"""The task {name}. The entry point `new` wrote it; it is yours to change."""
-
-from tasks.contract import Primary
-from tasks.pictures import Folder, task
-
-TASK = task(
-    name="{name}",
-    folder=Folder(
-{lines}    ),
-{_accuracy(baseline, len(rows["test"]))})
-'''
+    return _task(name, "tasks.pictures import Folder", "folder=Folder", options, _accuracy(baseline, len(rows["test"])))
 
 
 def check_name(name: str, root: Path) -> None:
@@ -131,17 +120,22 @@ def table_task(name: str, found: Findings) -> str:
     options += [f"{key}={quoted(getattr(table, key))}" for key in ("group", "time") if getattr(table, key)]
     options += [f"separator={quoted(table.separator)}"] if table.separator != "," else []
     limits = "".join(f"    limits={quoted(warning)},\n" for warning in found.warnings if "alone says" in warning)
+    return _task(name, "tasks.tables import Column, Table", "table=Table", options, _primary(found) + limits)
+
+
+def _task(name: str, imported: str, made: str, options: list[str], more: str) -> str:
+    """The code of a task that shared code makes of what `made` is called with."""
     lines = "".join(f"        {option},\n" for option in options)
     return f'''"""The task {name}. The entry point `new` wrote it; it is yours to change."""
 
 from tasks.contract import Primary
-from tasks.tables import Column, Table, task
+from {imported}, task
 
 TASK = task(
     name="{name}",
-    table=Table(
+    {made}(
 {lines}    ),
-{_primary(found)}{limits})
+{more})
 '''
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from tasks.contract import UserError, unknown
-from tasks.tables import Column, Table, divided, read, word
+from tasks.tables import Column, Table, divided, read, targets_of, word
 
 MOST_LABELS = 20  # different whole numbers that count as classes
 MOST_CHOICES = 30  # different words of a column that is looked at
@@ -60,11 +60,7 @@ def look_at(file: str, target: str, group: str = "", time: str = "", kind: str =
     if len(complete) < LEAST_ROWS:
         raise UserError(f"{file} has {len(complete)} rows with a {target}; at least {LEAST_ROWS} are needed.")
     labels = _labels(complete[target], kind)
-    if labels:
-        places = {label: place for place, label in enumerate(labels)}
-        targets = complete[target].map(lambda value: places[word(value) or ""]).to_numpy(np.int32)
-    else:
-        targets = _numbers(complete[target], target)
+    targets = targets_of(complete[target], labels)
     rows = divided(complete, targets, group, time, labels)
     train = complete.iloc[rows["train"]]
     known = {target: "target", group: "it says what belongs together", time: "it says what is split where"}
@@ -110,13 +106,6 @@ def _labels(target: pd.Series, kind: str) -> tuple[str, ...]:
     if len(values) > 1_000:
         raise UserError(f"The column {target.name!r} has {len(values)} different values, too many to be classes.")
     return tuple(word(value) or "" for value in sorted(values, key=lambda value: (str(type(value)), value)))
-
-
-def _numbers(column: pd.Series, name: str) -> np.ndarray:
-    found = pd.to_numeric(column, errors="coerce")
-    if found.isna().any():
-        raise UserError(f"Expected numbers in the column {name!r}, received {str(column[found.isna()].iloc[0])!r}.")
-    return found.to_numpy(np.float32)
 
 
 def _column(column: pd.Series) -> Column:

@@ -46,9 +46,7 @@ class Column:
             places = {choice: float(place) for place, choice in enumerate(self.choices)}
             found = column.map(lambda value: places.get(word(value) or ""))
         else:
-            found = pd.to_numeric(column, errors="coerce")
-            if (wrong := column[found.isna() & column.notna()]).size:
-                raise UserError(f"Expected numbers in the column {self.name!r}, received {str(wrong.iloc[0])!r}.")
+            found = _numbers(column)
         return found.astype(np.float64).fillna(self.place).to_numpy(np.float32)
 
     @property
@@ -96,7 +94,7 @@ class Table:
             if column not in frame:
                 raise UserError(unknown(f"column of {self.file}", column, frame.columns))
         frame = frame[self._has_target(frame)].reset_index(drop=True)
-        targets = self._targets(frame[self.target])
+        targets = targets_of(frame[self.target], self.labels)
         rows = divided(frame, targets, self.group, self.time, self.labels, self.seed)[name]
         inputs = np.stack([column.values(frame[column.name]) for column in self.columns], axis=1)
         return Split(inputs[rows], targets[rows])
@@ -104,12 +102,6 @@ class Table:
     def _has_target(self, frame: pd.DataFrame) -> pd.Series:
         """Rows that can be learnt from or tested with."""
         return frame[self.target].map(word).isin(self.labels) if self.labels else frame[self.target].notna()
-
-    def _targets(self, column: pd.Series) -> np.ndarray:
-        if self.labels:
-            places = {label: place for place, label in enumerate(self.labels)}
-            return column.map(lambda value: places[word(value) or ""]).to_numpy(np.int32)
-        return pd.to_numeric(column).to_numpy(np.float32)
 
     @property
     def item(self) -> Row:
@@ -164,6 +156,30 @@ def read(file: str, separator: str = ",") -> pd.DataFrame:
         raise UserError(f"There is no file {file}. Its path stands in the task's folder.") from None
     except (OSError, ValueError) as error:  # pandas's errors are ValueErrors
         raise UserError(f"{file} cannot be read as a table: {str(error).strip().splitlines()[0]}") from error
+
+
+def targets_of(column: pd.Series, labels: tuple[str, ...]) -> np.ndarray:
+    """The places of the labels in a column (N,) int32, or where there are none, its numbers (N,) float32.
+
+    Raises:
+        UserError: It has words where numbers are expected.
+    """
+    if labels:
+        places = {label: place for place, label in enumerate(labels)}
+        return column.map(lambda value: places[word(value) or ""]).to_numpy(np.int32)
+    return _numbers(column).to_numpy(np.float32)
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    """A column as numbers, missing where it is missing.
+
+    Raises:
+        UserError: It has words.
+    """
+    found = pd.to_numeric(column, errors="coerce")
+    if (wrong := column[found.isna() & column.notna()]).size:
+        raise UserError(f"Expected numbers in the column {column.name!r}, received {str(wrong.iloc[0])!r}.")
+    return found
 
 
 def word(value: Any) -> str | None:

@@ -65,7 +65,8 @@ def test_a_layer_that_cannot_be_exported_is_named(tmp_path: Path) -> None:
     with pytest.raises(ExportError) as caught:
         export(model, tmp_path / "model.onnx")
     assert str(caught.value) == (
-        "Its layer 'bend' needs the operation Erfc, which ONNX Runtime does not have. The exact gelu needs it; "
+        "The model cannot be exported. Its layer 'bend' needs the operation Erfc, which ONNX Runtime does not have. "
+        "The exact gelu needs it; "
         "keras.activations.gelu with approximate=True does not."
     )
 
