@@ -50,7 +50,7 @@ class Session:
             MlflowException: INTERNAL_ERROR, it failed.
         """
         try:
-            return dict(zip(self.outputs, self._session.run(None, {self._input: batch}), strict=True))
+            return dict(zip(self.outputs, self._session.run(self.outputs, {self._input: batch}), strict=True))
         except Exception as error:  # ONNX Runtime has no common class of its own
             logger.exception("The model failed on a batch of shape %s.", batch.shape)
             raise MlflowException("the model failed", error_code=INTERNAL_ERROR) from error

@@ -1,5 +1,5 @@
-"""Write the folder of a new task about your own data: a table, or pictures in folders, one a class. The files are yours
-to change."""
+"""Write the folder of a new task about your own data: a table, or pictures in folders, one a class. Without data it is
+the smallest task that there can be, to begin with. The files are yours to change."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from pathlib import Path
 
 from steps import cli, next_steps
 from tasks.contract import UserError, how_to_run
-from tasks.new import new_pictures, new_table
+from tasks.new import new_pictures, new_smallest, new_table
 
 KINDS = ("", "classification", "regression")
 
 
 def run(arguments: argparse.Namespace) -> None:
     about_a_table = (arguments.target, arguments.group, arguments.time, arguments.kind)
-    if not Path(arguments.data).expanduser().is_dir():
+    is_table = arguments.data and not Path(arguments.data).expanduser().is_dir()
+    if any(about_a_table) and not is_table:
+        raise UserError("target, group, time and kind are of a table: say which file, data=<file>.")
+    if is_table:
         written = new_table(arguments.name, arguments.data, *about_a_table)
-    elif any(about_a_table):
-        raise UserError("target, group, time and kind are of tables; the classes of pictures are their folders.")
+    elif not arguments.data:
+        written = new_smallest(arguments.name)
     else:
         written = new_pictures(arguments.name, arguments.data)
     print("\n".join(f"wrote {file}" for file in written.files))
@@ -32,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
 def parser() -> cli.Parser:
     result = cli.Parser(description=__doc__, allow_abbrev=False, formatter_class=cli.Formatter)
     result.add_argument("--name", required=True, help="of the task: small letters, digits and underscores")
-    result.add_argument("--data", required=True, help="a .csv or .parquet file, or a folder with a folder a class")
+    result.add_argument("--data", default="", help="a .csv or .parquet file, or a folder with a folder a class")
     result.add_argument("--target", default="", help="the column to be told from the others")
     result.add_argument("--group", default="", help="a column whose equal values, e.g. of a patient, stay together")
     result.add_argument("--time", default="", help="a column to split by: the latest rows are tested with")

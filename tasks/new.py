@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks import splits
+from tasks import smallest, splits
 from tasks.contract import UserError, task_names
 from tasks.pictures import Folder, is_picture, pictures_below
 from tasks.table_columns import Findings, look_at
@@ -36,6 +36,21 @@ class Written:
     remarks: list[str]
 
 
+def new_smallest(name: str, root: Path = ROOT) -> Written:
+    """A task to begin with where the data is neither a table nor folders of pictures: the smallest that there can be,
+    with data that is made up.
+
+    Raises:
+        UserError: It cannot be made; the message says why. Nothing was written then.
+    """
+    check_name(name, root)
+    code = Path(smallest.__file__).read_text(encoding="utf-8")
+    code = code.replace("task smallest", f"task {name}").replace('"smallest"', f'"{name}"')
+    start, stop = smallest.BOUNDS["test"]
+    remark = "Its data is made up, so that it can be trained as it is: put your own into load."
+    return Written(_write(_files(name, code, stop - start), root), [remark])
+
+
 def new_table(
     name: str, data: str, target: str, group: str = "", time: str = "", kind: str = "", root: Path = ROOT
 ) -> Written:
@@ -50,11 +65,7 @@ def new_table(
     file = Path(data).expanduser().resolve()
     found = look_at(str(file), target, group, time, kind)
     remarks = [f"{column!r} is left out: {reason}." for column, reason in found.left_out.items()]
-    files = {
-        f"tasks/{name}/__init__.py": table_task(name, found),
-        f"tests/tasks/{name}/__init__.py": "",
-        f"tests/tasks/{name}/test_data.py": split_test(name, found.examples),
-    }
+    files = _files(name, table_task(name, found), found.examples)
     return Written(_write(files, root), [*_what(found), *remarks, *found.warnings])
 
 
@@ -79,11 +90,8 @@ def new_pictures(name: str, data: str, root: Path = ROOT) -> Written:
     rows = splits.stratified(classes)
     baseline = max(Counter(classes[rows["train"]]).values()) / len(rows["train"])
     left_out = tuple(file.relative_to(folder).as_posix() for file in broken)
-    files = {
-        f"tasks/{name}/__init__.py": pictures_task(name, Folder(str(folder), labels, left_out), baseline, rows),
-        f"tests/tasks/{name}/__init__.py": "",
-        f"tests/tasks/{name}/test_data.py": split_test(name, len(rows["test"])),
-    }
+    code = pictures_task(name, Folder(str(folder), labels, left_out), baseline, rows)
+    files = _files(name, code, len(rows["test"]))
     remarks = [f"Pictures of each class: {', '.join(f'{label} {counts[label]}' for label in labels)}."]
     remarks += [f"{file} is left out: it cannot be read as a picture." for file in left_out]
     return Written(_write(files, root), remarks)
@@ -163,14 +171,16 @@ def _accuracy(baseline: float, examples: int) -> str:
     )
 
 
-def split_test(name: str, examples: int) -> str:
-    """The code of its test."""
-    return f'''from tasks.contract import get_task
+def _files(name: str, code: str, examples: int) -> dict[str, str]:
+    """The files of a task with so many examples to test with."""
+    test = f'''from tasks.contract import get_task
 
 
 def test_the_splits_are_what_they_were() -> None:
     assert len(get_task("{name}").load("test")) == {examples}
 '''
+    folder = f"tests/tasks/{name}"
+    return {f"tasks/{name}/__init__.py": code, f"{folder}/__init__.py": "", f"{folder}/test_data.py": test}
 
 
 def _what(found: Findings) -> list[str]:

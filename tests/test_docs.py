@@ -218,4 +218,5 @@ def test_the_tutorial_goes_from_a_table_to_a_champion(tmp_path: Path) -> None:
             said += result.stdout
     assert "wrote tasks/tumours/__init__.py" in said
     assert "models:/tumours@champion is version 1." in said
-    assert "malignant" in said.splitlines()[-7]  # the table's columns are the labels
+    assert "benign  malignant\n" in said  # the table's columns are the labels
+    assert "models:/mine@champion is version 1." in said

@@ -69,17 +69,18 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
         await mlflow_app(scope, receive, send)
         return
     path = scope["path"].removeprefix(scope["root_path"])
-    if path not in methods:
+    if path == INVOCATIONS and scope["method"] == "POST":
+        headers = dict(reversed(scope["headers"]))  # the first of a name counts, as for MLflow
+        reply = await _invoke(headers, receive)
+    elif path not in methods:
         message = f"expected one of the paths {', '.join(methods)}"
-        reply: Reply | None = Reply(404, refusal(message, "ENDPOINT_NOT_FOUND"))
+        reply = Reply(404, refusal(message, "ENDPOINT_NOT_FOUND"))
     elif scope["method"] not in methods[path]:
         allow = ", ".join(sorted(methods[path]))
         reply = Reply(405, refusal(f"expected the method {allow}"), allow)
     elif path == CARD_PATH:
         no_card = Reply(404, refusal("this model was logged without a card", "ENDPOINT_NOT_FOUND"))
         reply = no_card if card is None else Reply(200, card, media_type=MARKDOWN)
-    elif path == INVOCATIONS:
-        reply = await _invoke(dict(reversed(scope["headers"])), receive)  # the first of a name counts, as for MLflow
     else:
         await mlflow_app(scope, receive, send)
         return
@@ -171,7 +172,9 @@ def _params(request: dict[str, Any]) -> dict[str, bool | None]:
     Raises:
         MlflowException: It is said in another way.
     """
-    params = request.get("params") or {}
+    params = request.get("params")
+    if not params:
+        return {}
     known = {name: params[name] for name in param_names if name in params} if isinstance(params, dict) else params
     if not isinstance(known, dict) or not all(value is None or isinstance(value, bool) for value in known.values()):
         message = f"expected params to be an object, and true or false for {', '.join(param_names) or 'each'}"

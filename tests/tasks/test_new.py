@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from steps.new import parser, run
 from tasks import splits
 from tasks.contract import SplitName, Task, UserError
-from tasks.new import new_table
+from tasks.new import new_smallest, new_table
 from tasks.table_columns import look_at
 from tasks.training import adapt
 from tests.conftest import ROOT
@@ -86,6 +87,20 @@ def test_words_become_classes_and_what_tells_nothing_is_left_out_by_name(file: s
     assert task.item.shown["alcohol"] == pytest.approx(np.median(known))
     common = max((train.targets == label).mean() for label in (0, 1))
     assert task.primary.floor == pytest.approx(common + 0.2 * (1 - common), abs=0.001)
+
+
+def test_without_data_it_is_the_smallest_task_that_runs(tmp_path: Path) -> None:
+    written = new_smallest("mine", tmp_path)
+    assert written.files[0] == "tasks/mine/__init__.py"
+    task = made(tmp_path, "mine")
+    assert (task.name, len(task.load("train")), len(task.load("test"))) == ("mine", 700, 150)
+    assert "smallest" not in (tmp_path / "tasks/mine/__init__.py").read_text()
+    assert task.item.names == ("width", "height")
+
+
+def test_what_only_tables_have_is_refused_without_one() -> None:
+    with pytest.raises(UserError, match="are of a table: say which file, data=<file>"):
+        run(parser().parse_args(["--name", "mine", "--target", "price"]))
 
 
 def test_the_files_pass_the_linter_and_the_formatter_as_they_are(file: str, tmp_path: Path) -> None:
