@@ -3,9 +3,12 @@
 import logging
 import os
 import tempfile
+import threading
 import time
+from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import yaml
@@ -18,14 +21,32 @@ logger = logging.getLogger("uvicorn.error")  # the scoring server shows it, and 
 SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 CONFIDENCES = (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
 Labels = dict[str, list[str]]
+# Requests are added up so many at a time: one by one that takes a third of a small request.
+MOST_SEEN = 256
+SHARED_SECONDS = 1.0  # after which a worker has told the others what it has seen
 IN_A_CONTAINER = ("/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io")
+
+
+class Seen(NamedTuple):
+    """A request that was answered.
+
+    Attributes:
+        seconds: That it took.
+        items: That it was about.
+        probabilities: Of the labels of an output (items, labels), with the output's name and the labels.
+    """
+
+    seconds: float
+    items: int
+    probabilities: list[tuple[str, list[str], np.ndarray]]
 
 
 class Metrics:
     """Counters and histograms.
 
     Args:
-        registry: Of prometheus_client.
+        registry: Of prometheus_client, which has what was seen added up whenever it is asked; None where workers count
+            in files that they share, which are at most a second behind.
         name: Of the registered model, "" where it is not known.
         version: Of the registered model, "" where it is not known.
         labels: Names of the classes, in the order in which an output has their probabilities, by the output's name,
@@ -34,6 +55,13 @@ class Metrics:
 
     def __init__(self, registry: Any, name: str, version: str, labels: Labels) -> None:
         from prometheus_client import Counter, Gauge, Histogram
+
+        self._seen: deque[Seen] = deque()
+        self._counting = threading.Lock()
+        if registry is None:
+            threading.Thread(target=self._share, daemon=True).start()
+        else:
+            registry.register(self)  # the first that is asked
 
         def histogram(metric: str, help_: str, *buckets: float) -> Any:
             return Histogram(metric, help_, buckets=buckets, registry=registry)
@@ -114,21 +142,50 @@ class Metrics:
         except Exception as error:
             self.refused(getattr(error, "kind", "internal"))
             raise
-        self._requests.inc()
-        self._seconds.observe(time.perf_counter() - started)
+        seconds = time.perf_counter() - started
         first = next(iter(outputs.values())) if isinstance(outputs, dict) else outputs
-        self._items.observe(len(first))
-        for output, names in labels.items():
-            probabilities = outputs[output] if output else outputs
-            if probabilities.shape[1:] == (len(names),):
-                self._count(output, names, probabilities)
+        answers = [(output, names, outputs[output] if output else outputs) for output, names in labels.items()]
+        self._seen.append(Seen(seconds, len(first), [one for one in answers if one[2].shape[1:] == (len(one[1]),)]))
+        if len(self._seen) >= MOST_SEEN:
+            self.collect()
         return outputs
 
-    def _count(self, output: str, names: list[str], probabilities: np.ndarray) -> None:
-        confidence = self._confidence(output).observe
-        for index, share in zip(probabilities.argmax(axis=1).tolist(), probabilities.max(axis=1).tolist(), strict=True):
-            self._counter(output, names[index]).inc()
-            confidence(share)
+    def collect(self) -> list[Any]:
+        """Adds up what was seen since the last time. prometheus_client calls it before it reads any counter; there are
+        none to add to its own."""
+        with self._counting:
+            seen = [self._seen.popleft() for _ in range(len(self._seen))]
+        if seen:
+            self._requests.inc(len(seen))
+            observe(self._seconds, [one.seconds for one in seen])
+            observe(self._items, [one.items for one in seen])
+            self._count(seen)
+        return []
+
+    def _count(self, seen: list[Seen]) -> None:
+        """Adds up the labels that were predicted."""
+        answers: dict[tuple[str, ...], list[np.ndarray]] = {}
+        for one in seen:
+            for output, names, probabilities in one.probabilities:
+                answers.setdefault((output, *names), []).append(probabilities)
+        for (output, *names), parts in answers.items():
+            probabilities = np.concatenate(parts)
+            observe(self._confidence(output), probabilities.max(axis=1))
+            for name, count in zip(names, np.bincount(probabilities.argmax(axis=1), minlength=len(names)), strict=True):
+                self._counter(output, name).inc(int(count))
+
+    def _share(self) -> None:
+        while True:
+            time.sleep(SHARED_SECONDS)
+            self.collect()
+
+
+def observe(histogram: Any, values: Sequence[float] | np.ndarray) -> None:
+    """As the histogram's own `observe` for each value; prometheus_client has nothing for many."""
+    histogram._sum.inc(float(np.sum(values)))
+    buckets = np.searchsorted(histogram._upper_bounds, values)
+    for bucket, count in zip(*np.unique(buckets, return_counts=True), strict=True):
+        histogram._buckets[bucket].inc(int(count))
 
 
 def serve_metrics(model_path: Path, labels: Labels) -> Metrics | None:

@@ -131,7 +131,7 @@ def contenders(folder: Path, bentoml: str) -> Iterator[list[Contender]]:
         running(serve_bento, bento, "/livez", inherited=None, **bentoml_environment),
         scoring_server(folder / "ours", UVICORN_ACCESS_LOG="false") as mlflow_port,
         scoring_server(folder / "no_op", UVICORN_ACCESS_LOG="false") as no_op,
-        slim_server(folder / "ours") as slim,
+        slim_server(folder / "ours", METRICS_PORT=str(free_port())) as slim,
         running(serve_bare, bare, MODEL=onnx, UVICORN_ACCESS_LOG="false"),
     ):
         yield [

@@ -23,6 +23,7 @@ MODEL_FOLDER = "model_dir"
 FILES = (
     "Dockerfile",
     "entrypoint.py",
+    "payloads.py",
     "protocol.py",
     "server.py",
     "warmup.py",

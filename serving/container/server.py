@@ -1,6 +1,6 @@
 """MLflow's scoring server with a way of its own for what is sent to /invocations.
 
-It takes what MLflow's server takes for a model of this project, JSON with `inputs`, and saves what surrounds the model
+It takes what MLflow's server takes for a model of this project, but for Parquet, and saves what surrounds the model
 there, which takes most of the time of a small request. A refusal has MLflow's form, and is one line that does not
 repeat what was sent. MLflow's own application is left with the paths that say how the server is.
 """
@@ -8,17 +8,16 @@ repeat what was sent. MLflow's own application is left with the paths that say h
 import asyncio
 import functools
 import inspect
-import json
 import logging
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc import scoring_server
+from payloads import content, csv_request, json_request  # type: ignore[import-not-found]  # beside this file
 from protocol import MOST_BODY_BYTES, TOO_LONG_A_BODY, refusal  # type: ignore[import-not-found]  # beside this file
 
 Message = dict[str, Any]
@@ -27,6 +26,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 JSON = b"application/json"
+CSV = b"text/csv"
 MARKDOWN = b"text/markdown; charset=utf-8"
 
 
@@ -44,8 +44,6 @@ class Reply(NamedTuple):
 SMALL_BYTES = 100_000
 INVOCATIONS = "/invocations"
 CARD_PATH = "/card"
-# MLflow's server takes them too, and then says 400: no model of this project has columns.
-TABLES = (b"text/csv", b"application/vnd.apache.parquet")
 MODEL_PATH = "__pyfunc_model_path__"  # how MLflow tells its scoring server what to load
 
 logger = logging.getLogger("uvicorn.error")  # uvicorn shows it, and no other
@@ -55,7 +53,6 @@ any_size = getattr(python_model, "any_size", False)  # versions of before there 
 # Without the check of types that MLflow wraps around it: that walks all items, and the model checks them itself.
 predict = functools.partial(inspect.unwrap(type(python_model).predict), python_model)
 mlflow_app = scoring_server.init(model)
-is_unified_llm_input = scoring_server.is_unified_llm_input  # type: ignore[attr-defined]
 param_names = [param.name for param in model.metadata.get_params_schema() or ()]
 methods = {route.path: route.methods for route in mlflow_app.routes} | {CARD_PATH: {"GET"}}
 # As it was when the image was made; where there is no image, as it was when the model was trained.
@@ -98,31 +95,35 @@ async def _send(reply: Reply, send: Send) -> None:
 
 async def _invoke(headers: dict[bytes, bytes], receive: Receive) -> Reply | None:
     """The answer to what was sent to /invocations; None where the client is gone."""
+    is_csv = False
     if headers.get(b"content-type") != JSON or b"content-encoding" in headers:
-        refused = _media_refusal(headers)
+        media_type, refused = _media_type(headers)
         if refused:
             return refused
+        is_csv = media_type == CSV
     body = await _body(receive)
     if body is None:
         return None
     if len(body) > MOST_BODY_BYTES:
         status, message = TOO_LONG_A_BODY
         return Reply(status, refusal(message))
-    if len(body) > SMALL_BYTES or any_size:
-        return await asyncio.to_thread(_answer, body)
+    if len(body) > SMALL_BYTES or any_size or is_csv:
+        return await asyncio.to_thread(_answer, body, is_csv)
     return _answer(body)
 
 
-def _media_refusal(headers: dict[bytes, bytes]) -> Reply | None:
-    """Refuses what is not JSON in UTF-8, sent as it is (RFC 9110, sections 8.3 and 8.4); None where it is that."""
-    if headers.get(b"content-encoding", b"").strip().lower() not in (b"", b"identity"):
-        return Reply(415, refusal("Content-Encoding is not supported; send the body as it is"))
+def _media_type(headers: dict[bytes, bytes]) -> tuple[bytes, Reply | None]:
+    """The media type, and a refusal unless it is JSON or CSV in UTF-8, sent as it is (RFC 9110, sections 8.3 and
+    8.4)."""
     media_type, *parameters = [part.strip() for part in headers.get(b"content-type", b"").lower().split(b";")]
-    if media_type != JSON:
-        return Reply(400 if media_type in TABLES else 415, refusal("expected Content-Type: application/json"))
-    if any(parameter.replace(b'"', b"") not in (b"", b"charset=utf-8") for parameter in parameters):
-        return Reply(415, refusal("expected no parameter of Content-Type but charset=utf-8"))
-    return None
+    message = ""
+    if headers.get(b"content-encoding", b"").strip().lower() not in (b"", b"identity"):
+        message = "Content-Encoding is not supported; send the body as it is"
+    elif media_type not in (JSON, CSV):
+        message = "expected Content-Type: application/json, or text/csv"
+    elif any(parameter.replace(b'"', b"") not in (b"", b"charset=utf-8") for parameter in parameters):
+        message = "expected no parameter of Content-Type but charset=utf-8"
+    return media_type, Reply(415, refusal(message)) if message else None
 
 
 async def _body(receive: Receive) -> bytes | bytearray | None:
@@ -139,11 +140,10 @@ async def _body(receive: Receive) -> bytes | bytearray | None:
     return body
 
 
-def _answer(body: bytes | bytearray) -> Reply:
+def _answer(body: bytes | bytearray, is_csv: bool = False) -> Reply:
     try:
-        request = _request(body)
-        outputs = predict(None, request["inputs"], _params(request))
-        return Reply(200, orjson.dumps({"predictions": outputs}, option=orjson.OPT_SERIALIZE_NUMPY))
+        asked, params = (csv_request(body), None) if is_csv else json_request(body)
+        return Reply(200, content(predict(None, asked, _params(params))))
     except MlflowException as error:
         status: int = error.get_http_status_code()  # type: ignore[no-untyped-call]
         return Reply(status, refusal(error.message, error.error_code))
@@ -152,27 +152,12 @@ def _answer(body: bytes | bytearray) -> Reply:
         return Reply(500, refusal("the model failed", "INTERNAL_ERROR"))
 
 
-def _request(body: bytes | bytearray) -> dict[str, Any]:
-    """The request, which has `inputs`. As in MLflow's server other fields are let through, but for those that make it
-    take the request for one to a language model.
-
-    Raises:
-        MlflowException: It is no such JSON.
-    """
-    request = _parsed(body)
-    if not isinstance(request, dict) or "inputs" not in request or is_unified_llm_input(request):
-        message = 'expected a JSON object with a list of items: {"inputs": [...]}'
-        raise MlflowException(message, error_code=BAD_REQUEST)
-    return request
-
-
-def _params(request: dict[str, Any]) -> dict[str, bool | None]:
+def _params(params: Any) -> dict[str, bool | None]:
     """What is said of how the answer is to be given. As in MLflow's server other names are let through.
 
     Raises:
         MlflowException: It is said in another way.
     """
-    params = request.get("params")
     if not params:
         return {}
     known = {name: params[name] for name in param_names if name in params} if isinstance(params, dict) else params
@@ -180,15 +165,3 @@ def _params(request: dict[str, Any]) -> dict[str, bool | None]:
         message = f"expected params to be an object, and true or false for {', '.join(param_names) or 'each'}"
         raise MlflowException(message, error_code=BAD_REQUEST)
     return known
-
-
-def _parsed(body: bytes | bytearray) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        reason = str(error)  # the error itself holds all that was sent
-    # MLflow's server has Python's parser, which takes more: a byte order mark, UTF-16, UTF-32, NaN, half a surrogate.
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise MlflowException(f"expected JSON: {reason}", error_code=BAD_REQUEST) from None

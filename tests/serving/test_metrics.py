@@ -7,8 +7,10 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 from pathlib import Path
 
+import numpy as np
 import prometheus_client
 import pytest
 import requests
@@ -52,6 +54,7 @@ def test_totals_are_right_with_any_number_of_workers(saved: Path, tmp_path: Path
             client.start()
         for client in clients:
             client.join()
+        time.sleep((workers > 1) * (metrics.SHARED_SECONDS + 0.5))
         values = samples(metrics_port)
     assert values["model_requests_total", ()] == 1000
     assert values["model_errors_total", ("encoding",)] == 40
@@ -62,6 +65,33 @@ def test_totals_are_right_with_any_number_of_workers(saved: Path, tmp_path: Path
     if workers > 1:
         counting = {re.sub(r"\D", "", file.stem) for file in tmp_path.rglob("counter_*.db")}
         assert len(counting) == workers
+
+
+def test_many_requests_at_once_count_as_each_of_them_does() -> None:
+    values = [0.00005, 0.0001, 0.00011, 0.3, 5, 7, 0.3]  # on a bound, between two, and above all
+    registry = prometheus_client.CollectorRegistry()
+    many, one = (prometheus_client.Histogram(name, "", buckets=metrics.SECONDS, registry=registry) for name in "ab")
+    metrics.observe(many, values)
+    for value in values:
+        one.observe(value)
+    sums = [
+        [sample[2] for sample in histogram._child_samples() if "created" not in sample[0]] for histogram in (many, one)
+    ]
+    assert sums[0] == pytest.approx(sums[1], rel=1e-12)
+
+
+def test_whoever_asks_gets_all_that_was_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = prometheus_client.CollectorRegistry()
+    counted = metrics.Metrics(registry, "digits", "1", {"": ["cat", "dog"]})
+    answers = np.array([[0.9, 0.1], [0.4, 0.6]])
+    for number in range(metrics.MOST_SEEN + 3):
+        counted.observed(lambda items: answers[items], [0, 1] if number == 7 else [1])
+    total = registry.get_sample_value
+    assert total("model_requests_total") == metrics.MOST_SEEN + 3
+    assert total("model_predictions_total", {"output": "", "label": "cat"}) == 1
+    assert total("model_predictions_total", {"output": "", "label": "dog"}) == metrics.MOST_SEEN + 3
+    assert total("model_batch_items_bucket", {"le": "1.0"}) == metrics.MOST_SEEN + 2
+    assert total("model_confidence_sum", {"output": ""}) == pytest.approx(0.9 + 0.6 * (metrics.MOST_SEEN + 3))
 
 
 def test_who_is_answered(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:

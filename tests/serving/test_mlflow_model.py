@@ -18,11 +18,14 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+import requests
 from mlflow.exceptions import MlflowException
-from mlflow.pyfunc import scoring_server
+from mlflow.pyfunc import scoring_server as mlflow_server
 from mlflow.types import ParamSchema
 
+from serving.container import slim_server
 from serving.package import package
+from serving.server import scoring_server
 from tasks.contract import Task, get_task
 from tests.conftest import MakeOnce
 from tests.toys import diabetes, negative
@@ -122,7 +125,7 @@ OVER_HTTP: dict[str, Callable[[Logged], tuple[bytes, str]]] = {
 def served(logged: Logged, body: bytes, content_type: str) -> np.ndarray:
     """What MLflow's scoring server answers."""
     schema = logged.model.metadata.get_input_schema()
-    reply = scoring_server.invocations(body, content_type, logged.model, schema)  # type: ignore[no-untyped-call]
+    reply = mlflow_server.invocations(body, content_type, logged.model, schema)  # type: ignore[no-untyped-call]
     return plain(json.loads(reply.response)["predictions"])
 
 
@@ -136,6 +139,22 @@ def test_every_payload_of_the_protocol_is_answered(logged: Logged, sent: str) ->
     if sent == "csv" and logged.items.ndim == 4:
         pytest.skip("a cell of CSV holds no picture")
     np.testing.assert_allclose(served(logged, *OVER_HTTP[sent](logged)), logged.answers, rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("server", [scoring_server, slim_server])
+def test_a_server_answers_every_payload(logged: Logged, server: Callable[[Path], Any]) -> None:
+    with server(logged.path) as port:
+        for name, made in OVER_HTTP.items():
+            if name == "csv" and logged.items.ndim == 4:
+                continue
+            body, content_type = made(logged)
+            headers = {"Content-Type": content_type}
+            reply = requests.post(f"http://127.0.0.1:{port}/invocations", body, headers=headers, timeout=30)
+            if (server, name) == (slim_server, "parquet"):
+                assert reply.status_code == 415
+            else:
+                np.testing.assert_allclose(plain(reply.json()["predictions"]), logged.answers, rtol=1e-6)
 
 
 def test_signature_and_example_say_what_goes_in_and_comes_out(logged: Logged) -> None:

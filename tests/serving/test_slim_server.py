@@ -119,7 +119,7 @@ SECRET = "correct horse"
 JSON_HEADERS = {"Content-Type": "application/json"}
 REFUSED = {
     "table": (400, "/invocations", SECRET, {"Content-Type": "text/csv"}),
-    "columns": (400, "/invocations", SECRET, {"Content-Type": "application/vnd.apache.parquet"}),
+    "Parquet": (415, "/invocations", SECRET, {"Content-Type": "application/vnd.apache.parquet"}),
     "no media type": (415, "/invocations", SECRET, {}),
     "another media type": (415, "/invocations", SECRET, {"Content-Type": f"text/{SECRET}"}),
     "another charset": (415, "/invocations", SECRET, {"Content-Type": f"application/json; charset={SECRET}"}),
@@ -133,6 +133,14 @@ REFUSED = {
         "/invocations",
         json.dumps({"dataframe_split": {"columns": [SECRET], "data": [[SECRET]]}}),
         {"Content-Type": "application/json; charset=utf-8"},
+    ),
+    "no frame": (400, "/invocations", json.dumps({"dataframe_split": [SECRET]}), JSON_HEADERS),
+    "ragged records": (400, "/invocations", json.dumps({"dataframe_records": [{"a": 1}, SECRET]}), JSON_HEADERS),
+    "rows of two lengths": (
+        400,
+        "/invocations",
+        json.dumps({"dataframe_split": {"columns": ["a"], "data": [[SECRET], [1, 2]]}}),
+        JSON_HEADERS,
     ),
     "a chat": (
         400,
