@@ -61,7 +61,7 @@ def hostile_requests(item: list[Any], form: Item) -> Iterator[HostileRequest]:
     yield HostileRequest("empty body", b"")
     yield HostileRequest("1,000-fold nesting", b'{"inputs": ' + b"[" * 1000 + b"]" * 1000 + b"}", statuses=NOT_ANSWERED)
     yield HostileRequest("500-fold nesting", b'{"inputs": ' + b"[" * 500 + b"]" * 500 + b"}", statuses=NOT_ANSWERED)
-    yield HostileRequest("table", b"a,b\n1,2\n", "text/csv")
+    yield HostileRequest("table", b"no such column,nor this one\nseven,eight\n", "text/csv")
     yield HostileRequest("wrong media type", _inputs(item), "text/plain")
     yield HostileRequest("no media type", _inputs(item), None, NOT_ANSWERED)
     yield HostileRequest("50 MB", b'{"inputs": ["' + b"A" * LARGE_BYTES + b'"]}')
