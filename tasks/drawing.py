@@ -85,7 +85,8 @@ def residuals(targets: np.ndarray, predicted: np.ndarray) -> Figure:
     by_value, often = figure.subplots(1, 2, sharey=True, width_ratios=(3, 1))
     by_value.axhline(0, color="grey", linestyle="--")
     by_value.scatter(predicted, left, s=12, color="tab:blue", alpha=0.6)
-    by_value.set(xlabel="predicted", ylabel="predicted minus true", title=f"On average {left.mean():+.4g} too high")
+    title = f"On average {abs(left.mean()):.4g} too {'high' if left.mean() > 0 else 'low'}"
+    by_value.set(xlabel="predicted", ylabel="predicted minus true", title=title)
     often.hist(left, bins=30, orientation="horizontal", color="tab:blue")
     often.set(xlabel="examples")
     return figure

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
 
+from tasks import drawing
 from tasks.contract import Split
 from tasks.regression import THIRDS, figures, metrics, scores
 
@@ -50,3 +51,8 @@ def test_of_targets_that_are_all_the_same_nothing_is_explained() -> None:
 def test_figures_can_be_drawn(width: int) -> None:
     outputs = np.repeat(PREDICTED, width, axis=1)
     assert [name for name, _ in figures(SPLIT, outputs)] == ["predicted_against_true.png", "residuals.png"]
+
+
+def test_residuals_say_to_which_side_the_model_errs() -> None:
+    titles = [drawing.residuals(np.array([3.0]), np.array([value])).axes[0].get_title() for value in (1.0, 7.5)]
+    assert titles == ["On average 2 too low", "On average 4.5 too high"]
