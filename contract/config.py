@@ -19,6 +19,7 @@ class Config:
         learning_rate: Peak step size of the optimizer, above 0.
         seed: Seed of initialisation, shuffling and dropout, at least 1 and below 2**32.
         train_examples: How many examples of the training split to learn from, drawn by the seed; 0 for all.
+        calibrate: Whether probabilities are calibrated on the validation split once the model is trained.
     """
 
     model: str
@@ -27,6 +28,7 @@ class Config:
     learning_rate: float
     seed: int = 1
     train_examples: int = 0
+    calibrate: bool = False
 
     def __post_init__(self) -> None:
         check_least(self, 1, "epochs", "batch_size", "seed")

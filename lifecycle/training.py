@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from forms.outputs import Outputs
-from lifecycle import runs
+from lifecycle import calibration, runs
 from lifecycle.fingerprint import fingerprint, log_fingerprint
 from lifecycle.model_files import keep_manifest
 from lifecycle.resuming import CONFIG_FILE, Interrupted, check_same_data, copy_curves, drop_checkpoint, restore
@@ -116,14 +116,18 @@ def train(
         log_data(task, train=train_split, validation=validation)
         # A study's run that stops is trained anew, so it needs no checkpoints.
         model = fit(client, task, config, train_split, validation, interrupted, watch, checkpoints=part is None)
+        temperatures = calibration.calibrate(task, model, validation) if config.calibrate else {}
         with tempfile.TemporaryDirectory() as folder:
             packaged = package(task, model, validation, Path(folder))
             metrics = measured(task, validation, packaged.outputs, "val")
             metrics |= measured_on_training(task, packaged, train_split, len(validation))
+            metrics |= {f"temperature{name and '_'}{name}": value for name, value in temperatures.items()}
             values = dataclasses.asdict(config)
             add_card(client, run, task, run_name(config), values, packaged, metrics, Path(folder))
             trained = log_model(client, run, task, config.model, values, packaged, metrics, config.epochs)
         log_figures(client, run, task, model, validation, packaged)
+        for name, figure in calibration.diagrams(temperatures, packaged.outputs, validation.targets):
+            mlflow.log_figure(figure, f"figures/{name}")
         for checkpointed in [run] + ([interrupted.run] if interrupted else []):
             drop_checkpoint(client, checkpointed)
         describe(client, task, find(client, task, trained.model_uri))
@@ -181,6 +185,8 @@ def fit(
         if (outputs := getattr(model, "output", None)) is not None:
             check_outputs(task, outputs)
         try_export(task, config, model, train_split)
+    if config.calibrate:
+        calibration.check(task, model)
     mlflow.log_param("model.parameters", model.count_params())
     callbacks = [EpochLogger(watch), *([Checkpointer(config.epochs)] if checkpoints else [])]
     first = interrupted.epochs_done if interrupted else 0

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from forms import reliability
 from tasks.contract import Figures, Scores, Split
-
-CALIBRATION_BINS = 15
 
 
 def metrics(scores: Scores) -> dict[str, float]:
@@ -25,7 +24,7 @@ def metrics(scores: Scores) -> dict[str, float]:
         "accuracy": float(np.mean(scores.score)),
         "loss": float(np.mean(scores.columns["cross_entropy"])),
         "f1_macro": f1_macro(confusion_matrix(targets, predicted, 1 + max(targets.max(), predicted.max()))),
-        "calibration_error": calibration_error(scores.columns["confidence"], scores.score),
+        "calibration_error": reliability.calibration_error(scores.columns["confidence"], scores.score),
     }
 
 
@@ -45,32 +44,6 @@ def f1_macro(confusion: np.ndarray) -> float:
     seen = confusion.sum(axis=0) + confusion.sum(axis=1)
     present = seen > 0
     return float(np.mean(2 * np.diag(confusion)[present] / seen[present]))
-
-
-def reliability(confidence: np.ndarray, correct: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Confidence against accuracy in equal-width bins of confidence.
-
-    Args:
-        confidence: Probability of the predicted class, shape (N,).
-        correct: 1 where it is the right one, else 0, shape (N,).
-
-    Returns:
-        Mean confidence, accuracy and share of the examples in each bin, shape (CALIBRATION_BINS,); the first two are
-        0 in an empty bin.
-    """
-    confidence = confidence.astype(np.float64)
-    bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    count = np.bincount(bins, minlength=CALIBRATION_BINS)
-    filled = np.maximum(count, 1)
-    mean_confidence = np.bincount(bins, weights=confidence, minlength=CALIBRATION_BINS) / filled
-    accuracy = np.bincount(bins, weights=correct, minlength=CALIBRATION_BINS) / filled
-    return mean_confidence, accuracy, count / len(confidence)
-
-
-def calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
-    """Expected calibration error in [0, 1] (Guo et al. 2017, section 2, 15 bins), of what `reliability` takes."""
-    mean_confidence, accuracy, share = reliability(confidence, correct)
-    return float(np.sum(share * np.abs(mean_confidence - accuracy)))
 
 
 def scores(labels: Sequence[str], split: Split, outputs: np.ndarray) -> Scores:
@@ -104,7 +77,7 @@ def figures(labels: Sequence[str], split: Split, outputs: np.ndarray) -> Figures
     confusion = confusion_matrix(split.targets, predicted, len(labels))
     yield "confusion_matrix.png", drawing.confusion(labels, confusion)
     yield "recall_by_class.png", drawing.recall_by_class(labels, confusion)
-    yield "reliability.png", drawing.reliability(*reliability(outputs.max(axis=1), predicted == split.targets))
+    yield "reliability.png", reliability.diagram({"model": (outputs.max(axis=1), predicted == split.targets)})
     shape = split.inputs.shape
     if len(shape) not in (3, 4) or None in shape:
         return

@@ -46,22 +46,6 @@ def recall_by_class(labels: Sequence[str], matrix: np.ndarray) -> Figure:
     return figure
 
 
-def reliability(confidence: np.ndarray, accuracy: np.ndarray, share: np.ndarray) -> Figure:
-    """Accuracy against confidence by bin, above the share of the examples; a calibrated model is on the diagonal."""
-    figure = Figure(figsize=(5.6, 6.0), layout="constrained")
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    filled = share > 0
-    top.plot((0, 1), (0, 1), color="grey", linestyle="--", label="calibrated")
-    top.plot(confidence[filled], accuracy[filled], marker="o", label="model")
-    error = float(np.sum(share * np.abs(confidence - accuracy)))
-    top.set(ylabel="accuracy", ylim=(0, 1.02), title=f"Reliability (expected calibration error {error:.4f})")
-    top.legend()
-    edges = np.linspace(0, 1, len(share) + 1)
-    bottom.bar(edges[:-1], share, width=np.diff(edges), align="edge", edgecolor="white")
-    bottom.set(xlabel="confidence", ylabel="share", xlim=(0, 1), yscale="log")
-    return figure
-
-
 def predicted_against_true(targets: np.ndarray, predicted: np.ndarray, intervals: np.ndarray | None) -> Figure:
     """A point an example, on the diagonal where it is right; intervals (N, 2) are lines from end to end."""
     figure = Figure(figsize=(5.6, 5.6), layout="constrained")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import confusion_matrix, f1_score, log_loss
 
+from forms import reliability
 from tasks import classification
 from tasks.contract import Ragged, Scores, Split
 
@@ -49,12 +50,12 @@ def test_a_certain_mistake_costs_a_finite_amount() -> None:
 def test_a_calibrated_model_has_no_calibration_error() -> None:
     correct = np.array([1] * 8 + [0] * 2)
     confidence = np.full(10, 0.8)
-    assert classification.calibration_error(confidence, correct) == pytest.approx(0.0)
-    assert classification.calibration_error(confidence, 1 - correct) == pytest.approx(0.6)
+    assert reliability.calibration_error(confidence, correct) == pytest.approx(0.0)
+    assert reliability.calibration_error(confidence, 1 - correct) == pytest.approx(0.6)
 
 
 def test_full_confidence_falls_into_the_last_bin() -> None:
-    confidence, accuracy, share = classification.reliability(np.array([1.0]), np.array([1]))
+    confidence, accuracy, share = reliability.bins(np.array([1.0]), np.array([1]))
     assert (confidence[-1], accuracy[-1], share[-1]) == (1.0, 1.0, 1.0)
     assert share[:-1].sum() == 0
 
