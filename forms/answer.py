@@ -11,6 +11,8 @@ import numpy as np
 from forms import answers, form
 from forms.outputs import Outputs
 
+SHARES_TOLERANCE = 1e-2  # of what has to add up to 1, in whatever precision it was computed
+
 
 @dataclass(frozen=True)
 class Answer(form.Form):
@@ -57,6 +59,10 @@ class Answer(form.Form):
     def served(self, outputs: Outputs) -> Outputs:
         return outputs
 
+    def problem(self, outputs: Outputs) -> str:
+        """Why a model's outputs (N, ...), trained or not, cannot be such answers, in words; empty where they can."""
+        return ""
+
     def sent(self, served: Outputs, as_files: bool) -> Any:
         return served.tolist()
 
@@ -94,6 +100,17 @@ def read(metadata: Mapping[str, Any]) -> Answer:
     """
     result: Answer = form.read(answers, metadata)
     return result
+
+
+def not_shares(outputs: np.ndarray) -> str:
+    """Why outputs (..., classes) are no probabilities of classes of which one is right; empty where they are."""
+    least, most, sums = outputs.min(), outputs.max(), outputs.sum(axis=-1)
+    if least < -SHARES_TOLERANCE or np.abs(sums - 1).max() > SHARES_TOLERANCE:
+        return (
+            f"expected probabilities, from 0 to 1, that add up to 1; received values from {least:.3g} to {most:.3g} "
+            f"that add up to {sums.min():.3g} to {sums.max():.3g}. End the model with a softmax"
+        )
+    return ""
 
 
 def deciles(values: np.ndarray, digits: int) -> list[float]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lifecycle.fingerprint import fingerprint
 from serving.export import export
-from serving.package import check_outputs, run_onnx
+from serving.package import check_outputs, check_values, run_onnx
 from tasks.contract import Config, Split, Task, cache_folder
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def try_export(task: Task, config: Config, model: keras.Model, split: Split) -> 
 
     Raises:
         ExportError: It cannot be exported.
-        UserError: It has other outputs than the task's answer.
+        UserError: Its outputs cannot be the task's answer.
     """
     done = cache_folder() / "exported" / _digest(task, config, model)
     if done.exists():
@@ -32,7 +32,9 @@ def try_export(task: Task, config: Config, model: keras.Model, split: Split) -> 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.onnx")
         export(model, path)
-        check_outputs(task, run_onnx(path, split.inputs[:1]))
+        outputs = run_onnx(path, split.inputs[:1])
+        check_outputs(task, outputs)
+        check_values(task, outputs)
     with contextlib.suppress(OSError):  # where nothing can be kept, it is tried each time
         done.parent.mkdir(parents=True, exist_ok=True)
         done.touch()

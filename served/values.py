@@ -202,6 +202,7 @@ class Rows(Values):
         self.columns = columns
         self._missing: list[float | None] = list(missing or ()) or [None for _ in columns]
         self._choices = choices or [[]] * len(columns)
+        self._words = dict(zip(columns, self._choices, strict=True))
         self._plain = not any(self._choices) and not missing
         self._places = [{word: place for place, word in enumerate(words)} for words in self._choices]
 
@@ -218,43 +219,62 @@ class Rows(Values):
 
     def rows(self, frame: pd.DataFrame) -> Any:
         """Columns in any order, and some more; where columns have numbers for names, those are their places."""
-        if not has_items(frame) and not all(isinstance(name, int | np.integer) for name in frame.columns):
+        if self._has_names(frame):
+            if frame.columns.has_duplicates:
+                raise Refused("shape", "expected columns of different names")
             self._check_names(set(frame.columns))
-            frame = frame.reindex(columns=self.columns)
-        found = super().rows(frame)
+            columns = [frame[name].map(_word) if words else frame[name] for name, words in self._words.items()]
+            found = pd.concat(columns, axis=1).to_numpy()
+        else:
+            found = super().rows(frame)
         return found if self._plain or isinstance(found, list) else found.astype(object).tolist()
 
     def raw(self, item: Any) -> bytes:
         if isinstance(item, dict):
             self._check_names(item.keys())
-            item = [item.get(name) for name in self.columns]
-        if self._plain:
-            return super().raw(item)
-        if isinstance(item, np.ndarray):
+            item = [_word(item[name]) if words else item[name] for name, words in self._words.items()]
+        elif isinstance(item, np.ndarray):
             item = item.tolist()
         if isinstance(item, list) and len(item) == len(self.columns):
             item = [self._value(place, value) for place, value in enumerate(item)]
         return super().raw(item)
 
     def _value(self, place: int, value: Any) -> Any:
-        """The number for what stands in a column."""
+        """The number for what stands in a column. One for a column of words is a place among them."""
         if value is None or value != value or value == "":  # NaN is what is not itself
             return value if self._missing[place] is None else self._missing[place]
-        if not isinstance(value, str) or not self._choices[place]:
+        name, words = self.columns[place], self._choices[place]
+        if not words:
+            if isinstance(value, str | bool):
+                raise Refused("type", f"expected a number for {name!r}")
             return value
-        if value not in self._places[place]:
-            words = ", ".join(map(repr, self._choices[place][:MOST_WORDS]))
-            more = ", …" if len(self._choices[place]) > MOST_WORDS else ""
-            raise Refused("range", f"expected {self.columns[place]!r} to be one of {words}{more}")
-        return self._places[place][value]
+        found = self._places[place].get(_word(value)) if isinstance(value, str | bool) else value
+        if found not in range(len(words)):
+            shown = ", ".join(map(repr, words[:MOST_WORDS])) + (", …" if len(words) > MOST_WORDS else "")
+            raise Refused("range", f"expected {name!r} to be one of {shown}")
+        return found
+
+    def _has_names(self, frame: pd.DataFrame) -> bool:
+        """Whether its columns are known by their names, not by their places."""
+        if has_items(frame):
+            return frame.columns[0] in self.columns
+        return not all(isinstance(name, int | np.integer) for name in frame.columns)
 
     def _check_names(self, names: Any) -> None:
-        absent = [name for name, value in zip(self.columns, self._missing, strict=True) if value is None]
-        if missing := [name for name in absent if name not in names]:
+        """Whoever means a value to be missing has to say so: a column that is not there may have got another name."""
+        if missing := [name for name in self.columns if name not in names]:
             more = f" and {len(missing) - 1} more columns" if len(missing) > 1 else ""
-            raise Refused("shape", f"expected the columns of the table, received none for {missing[0]!r}{more}")
-        if not any(name in names for name in self.columns):
-            raise Refused("shape", f"expected columns of the table, of which {self.columns[0]!r} is the first")
+            said = "" if None in self._missing else ". A value that is missing is null"
+            raise Refused("shape", f"expected the columns of the table, received none for {missing[0]!r}{more}{said}")
+
+
+def _word(value: Any) -> Any:
+    """A value as the word that it stands for among the choices of a column; a missing one as it is."""
+    if isinstance(value, bool | np.bool_):
+        return str(value)
+    if isinstance(value, NUMBERS) and value == value:
+        return str(int(value)) if float(value).is_integer() else str(value)
+    return value
 
 
 class Numbers:

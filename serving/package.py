@@ -126,6 +126,7 @@ def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> 
     expected = answered(validation.inputs, predicted, most=len(validation))
     export(model, folder / "model.onnx")
     outputs = run_onnx(folder / "model.onnx", validation.inputs)
+    check_values(task, outputs)
     served = task.answer.served(outputs)
     model.save(folder / "model.keras")
     (folder / "golden.json").write_text(json.dumps(golden(task, model, validation.inputs)))
@@ -195,6 +196,19 @@ def check_outputs(task: Task, outputs: Any) -> None:
             f"The model of {task.name} has {given}, its answer names {expected}. Name outputs with "
             'keras.Model(inputs, {"name": ...}), and their forms with answer=Several({"name": ...}).'
         )
+
+
+def check_values(task: Task, outputs: Outputs) -> None:
+    """Sees to it that what a model gives can be the task's answers.
+
+    Args:
+        outputs: For some items (N, ...), as the graph gives them.
+
+    Raises:
+        UserError: They cannot.
+    """
+    if problem := task.answer.problem(outputs):
+        raise UserError(f"The model does not give the answers of {task.name}: {problem}.")
 
 
 def run_onnx(path: Path, inputs: Any) -> Outputs:

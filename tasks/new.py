@@ -126,7 +126,8 @@ def table_task(name: str, found: Findings) -> str:
     else:
         options.append(f"scale={table.scale!r}")
     options += [f"{key}={quoted(getattr(table, key))}" for key in ("group", "time") if getattr(table, key)]
-    options += [f"separator={quoted(table.separator)}"] if table.separator != "," else []
+    usual = {"separator": ",", "decimal": "."}
+    options += [f"{key}={quoted(getattr(table, key))}" for key in usual if getattr(table, key) != usual[key]]
     limits = "".join(f"    limits={quoted(warning)},\n" for warning in found.warnings if "alone says" in warning)
     return _task(name, "tasks.tables import Column, Table", "table=Table", options, _primary(found) + limits)
 

@@ -18,7 +18,7 @@ from forms.pictures import PictureError
 from tasks import classification, splits
 from tasks.contract import Config, Files, Primary, Split, SplitName, Task, UserError, lazily
 
-SIDE = 96  # pixels
+SIDE = 64  # pixels
 MOST_IN_MEMORY = 2**29  # bytes of pixels; more are read from the files, epoch by epoch
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
@@ -30,7 +30,7 @@ class Folder:
     Attributes:
         path: Of the folder.
         labels: The classes, in the order of the outputs.
-        left_out: Files that are no pictures, from the folder on.
+        left_out: Files that are no pictures, from the folder on; folders that are no classes.
         side: Of what the model sees, in pixels: a picture is scaled, and cropped to the middle.
         seed: Of the split.
     """
@@ -52,14 +52,28 @@ class Folder:
         return Split(pictures, targets).take(rows)
 
     @property
+    def train_examples(self) -> int:
+        """How many pictures are learnt from."""
+        return len(splits.stratified(np.array([target for _, target in self.files]), self.seed)["train"])
+
+    @property
     def files(self) -> list[tuple[Path, int]]:
-        """The pictures with their classes, in the order of their names."""
+        """The pictures with their classes, in the order of their names.
+
+        Raises:
+            UserError: There is a class that nobody spoke of.
+        """
         known = {label: place for place, label in enumerate(self.labels)}
-        return [
-            (file, known[label])
-            for label, file in pictures_below(self.path)
-            if label in known and file.relative_to(self.path).as_posix() not in self.left_out
-        ]
+        found = [(label, file) for label, file in pictures_below(self.path) if self._is_wanted(label, file)]
+        if unheard := sorted({label for label, _ in found} - set(known)):
+            raise UserError(
+                f"{self.path} has a folder {unheard[0]!r}, which is not among the task's labels. Add it to labels, or "
+                "to left_out."
+            )
+        return [(file, known[label]) for label, file in found]
+
+    def _is_wanted(self, label: str, file: Path) -> bool:
+        return label not in self.left_out and file.relative_to(self.path).as_posix() not in self.left_out
 
 
 def task(name: str, folder: Folder, primary: Primary, summary: str = "", **more: Any) -> Task:
@@ -75,7 +89,7 @@ def task(name: str, folder: Folder, primary: Primary, summary: str = "", **more:
     values: dict[str, Any] = {
         "name": name,
         "summary": summary or f"Tell pictures of {', '.join(folder.labels)} apart.",
-        "models": {"small": Config("small", 30, 32, 2e-3)},
+        "models": {"small": Config("small", 30, 32, 4e-3)},
         "load": folder.load,
         "build": partial(lazily("tasks.pictures_model:build"), folder),
         "scores": partial(classification.scores, folder.labels),

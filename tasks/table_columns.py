@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from tasks.contract import UserError, unknown
-from tasks.tables import Column, Table, divided, read, targets_of, word
+from tasks.tables import Column, Table, check_division, divided, read, targets_of, word
 
 MOST_LABELS = 20  # different whole numbers that count as classes
 MOST_CHOICES = 30  # different words of a column that is looked at
@@ -17,6 +19,13 @@ LEAST_ROWS = 50
 TELLING = 0.999  # the share of the target that one column alone explains, above which it gives the answer away
 MOST_LOOKED_AT = 20_000  # rows, to find that out
 SEPARATORS = (";", "\t", "|")
+LOOKED_AT = 1_000  # rows of which it is enough to see a few
+DECIMAL_COMMA = re.compile(r"[-+]?\d+(,\d+)?")
+LEADING_ZERO = re.compile(r"0\d+")
+NUMBER = re.compile(r"[€$£¥]?\s?[-+]?\d[\d.,' ]*(\s?[€$£¥%]|\s[^\d\s]+)?")  # maybe with a unit
+ENDINGS = (".csv", ".tsv", ".txt", ".parquet")
+MISSING = "Rows without a {target} are left out: {count}. (Empty, or NA, None, null or NaN.)"
+CODE = "Values of {name!r} begin with 0, as those of a code do, and are taken for numbers. Take it out if it is one."
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,8 @@ def look_at(file: str, target: str, group: str = "", time: str = "", kind: str =
     Raises:
         UserError: Nothing can be learnt from it; the message says why.
     """
-    frame, separator = _frame(file)
+    check_division(group, time)
+    frame, separator, decimal = _frame(file)
     for column in filter(None, (target, group, time)):
         if column not in frame:
             raise UserError(unknown(f"column of {file}", column, frame.columns))
@@ -74,24 +84,50 @@ def look_at(file: str, target: str, group: str = "", time: str = "", kind: str =
         raise UserError(f"{file} has no column that {target} could be told from: {_listed(left_out)}.")
     learnt = targets[rows["train"]]
     scale = (0.0, 1.0) if labels else (_rounded(learnt.mean()), _rounded(learnt.std()))
-    table = Table(file, target, tuple(columns), labels, scale, group=group, time=time, separator=separator)
-    warnings = [f"Rows without a {target} are left out: {n}." for n in [len(frame) - len(complete)] if n]
+    table = Table(
+        file, target, tuple(columns), labels, scale, group=group, time=time, separator=separator, decimal=decimal
+    )
+    warnings = [MISSING.format(target=target, count=n) for n in [len(frame) - len(complete)] if n]
+    warnings += [CODE.format(name=column.name) for column in columns if column.name in _codes(file, separator)]
     warnings += _giveaways(table, train, learnt)
     return Findings(table, left_out, warnings, _baseline(learnt, bool(labels)), len(rows["test"]))
 
 
-def _frame(file: str) -> tuple[pd.DataFrame, str]:
-    """The table, and what separates the values of a row."""
+def _frame(file: str) -> tuple[pd.DataFrame, str, str]:
+    """The table, what separates the values of a row, and what stands before the fraction of a number."""
+    if Path(file).suffix.lower() not in ENDINGS:
+        raise UserError(f"Expected a file whose name ends in {' or '.join(ENDINGS)}, received {file}.")
     frame = read(file)
     if frame.shape[1] > 1 or file.endswith(".parquet"):
-        return frame, ","
+        return frame, ",", "."
     for separator in SEPARATORS:
         if separator in str(frame.columns[0]):
-            return read(file, separator), separator
+            found = read(file, separator)
+            decimal = "," if any(_has_decimal_commas(found[name]) for name in found) else "."
+            return read(file, separator, decimal), separator, decimal
     raise UserError(
         f"{file} has one column, {str(frame.columns[0])[:60]!r}. Expected a header and values separated by commas, "
         "semicolons, tabs or bars."
     )
+
+
+def _has_decimal_commas(column: pd.Series) -> bool:
+    some = column.dropna().head(LOOKED_AT).astype(str)
+    return bool(some.str.contains(",").any() and some.map(lambda value: bool(DECIMAL_COMMA.fullmatch(value))).all())
+
+
+def _codes(file: str, separator: str) -> list[str]:
+    """Columns of CSV with numbers that begin with a zero."""
+    if file.endswith(".parquet"):
+        return []
+    words = pd.read_csv(file, sep=separator, dtype=str, nrows=LOOKED_AT, skipinitialspace=True)
+    return [name for name in words if words[name].dropna().map(lambda word: bool(LEADING_ZERO.fullmatch(word))).any()]
+
+
+def _are_numbers_in_words(column: pd.Series) -> bool:
+    """Whether it has numbers with a unit, or with commas between thousands."""
+    some = column.head(LOOKED_AT).astype(str)
+    return bool(some.map(lambda value: bool(NUMBER.fullmatch(value))).all() and not some.str.isdecimal().all())
 
 
 def _labels(target: pd.Series, kind: str) -> tuple[str, ...]:
@@ -104,7 +140,8 @@ def _labels(target: pd.Series, kind: str) -> tuple[str, ...]:
     if kind == "regression" or (not kind and is_number and not (whole and len(values) <= MOST_LABELS)):
         return ()
     if len(values) > 1_000:
-        raise UserError(f"The column {target.name!r} has {len(values)} different values, too many to be classes.")
+        shown = f", too many to be classes. They are words, such as {values[0]!r}" if not is_number else ", too many"
+        raise UserError(f"The column {target.name!r} has {len(values)} different values{shown}.")
     return tuple(word(value) or "" for value in sorted(values, key=lambda value: (str(type(value)), value)))
 
 
@@ -119,6 +156,8 @@ def _column(column: pd.Series) -> Column:
 
 def _useless(column: pd.Series) -> str:
     """Why nothing can be learnt from a column; empty where something may be."""
+    if column.dtype == object and column.map(lambda value: isinstance(value, list | dict | np.ndarray)).any():
+        return "it has lists"
     different = column.nunique()
     if different == 0:
         return "it is empty"
@@ -127,8 +166,10 @@ def _useless(column: pd.Series) -> str:
     is_text = not pd.api.types.is_numeric_dtype(column)
     if pd.api.types.is_datetime64_any_dtype(column) or (is_text and _are_dates(column)):
         return "it is a date: say time=<column> to test with the latest rows"
+    if is_text and not pd.api.types.is_bool_dtype(column) and _are_numbers_in_words(column):
+        return f"its numbers are written as words, such as {column.iloc[0]!r}: leave units and commas out of them"
     if different == len(column) and (is_text or (pd.api.types.is_integer_dtype(column) and _counts(column))):
-        return "every value is different, as of an id"
+        return "every value is different, as of an id" + (" or a text" if is_text else "")
     if is_text and different > MOST_CHOICES:
         return f"it has {different} different words, more than {MOST_CHOICES}"
     return ""

@@ -4,6 +4,7 @@ columns."""
 from __future__ import annotations
 
 import functools
+import logging
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,10 @@ from forms.items.row import Row
 from tasks import classification, regression, splits
 from tasks.contract import Config, Primary, Split, SplitName, Task, UserError, lazily, unknown
 
+logger = logging.getLogger(__name__)
+
 INTERVAL = 0.9  # the share of the right numbers that intervals are trained to hold
+MOST_NAMED = 5  # words that a message names
 LEARNING_RATES = {"dense": 3e-3, "linear": 2e-2}  # of the models: two hidden layers, or none
 
 
@@ -44,7 +48,15 @@ class Column:
         """
         if self.choices:
             places = {choice: float(place) for place, choice in enumerate(self.choices)}
-            found = column.map(lambda value: places.get(word(value) or ""))
+            words = column.map(word)
+            found = words.map(places)
+            if unheard := sorted(set(words.dropna()) - set(self.choices)):
+                logger.warning(
+                    "%d rows have a %s that is not among its choices, such as %r. It counts as missing.",
+                    words.isin(unheard).sum(),
+                    self.name,
+                    unheard[0],
+                )
         else:
             found = _numbers(column)
         return found.astype(np.float64).fillna(self.place).to_numpy(np.float32)
@@ -64,11 +76,13 @@ class Table:
         target: The column to be told from the others.
         columns: Those that it is told from.
         labels: The classes, in the order of the outputs; none where the target is a number.
+        left_out: Words of the target whose rows are neither learnt from nor tested with.
         scale: Mean and spread of a target that is a number, in the training split.
         unit: Of a target that is a number.
         group: A column whose equal values, e.g. of one patient, stay in one split.
         time: A column by which rows are ordered: the latest are tested with.
         separator: Between the values of a row of CSV.
+        decimal: Before the fraction of a number in CSV.
         seed: Of the split, where it is drawn by chance.
     """
 
@@ -81,7 +95,12 @@ class Table:
     group: str = ""
     time: str = ""
     separator: str = ","
+    decimal: str = "."
+    left_out: tuple[str, ...] = ()
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        check_division(self.group, self.time)
 
     def load(self, name: SplitName) -> Split:
         """One split: inputs (N, columns) float32, and classes (N,) int32 or numbers (N,) float32.
@@ -89,19 +108,32 @@ class Table:
         Raises:
             UserError: The file is not there, or is no such table.
         """
-        frame = read(self.file, self.separator)
+        frame = read(self.file, self.separator, self.decimal)
         for column in (self.target, *(one.name for one in self.columns), *filter(None, (self.group, self.time))):
             if column not in frame:
                 raise UserError(unknown(f"column of {self.file}", column, frame.columns))
-        frame = frame[self._has_target(frame)].reset_index(drop=True)
+        frame = frame[self._has_target(frame[self.target])].reset_index(drop=True)
         targets = targets_of(frame[self.target], self.labels)
         rows = divided(frame, targets, self.group, self.time, self.labels, self.seed)[name]
         inputs = np.stack([column.values(frame[column.name]) for column in self.columns], axis=1)
         return Split(inputs[rows], targets[rows])
 
-    def _has_target(self, frame: pd.DataFrame) -> pd.Series:
-        """Rows that can be learnt from or tested with."""
-        return frame[self.target].map(word).isin(self.labels) if self.labels else frame[self.target].notna()
+    def _has_target(self, target: pd.Series) -> pd.Series:
+        """Rows that can be learnt from or tested with.
+
+        Raises:
+            UserError: There is a class that nobody spoke of.
+        """
+        if not self.labels:
+            return target.notna()
+        words = target.map(word)
+        if unheard := set(words.dropna()) - {*self.labels, *self.left_out}:
+            shown = ", ".join(map(repr, sorted(unheard)[:MOST_NAMED])) + (", …" if len(unheard) > MOST_NAMED else "")
+            raise UserError(
+                f"{words.isin(unheard).sum()} rows of {self.file} have a {self.target} that is not among the task's "
+                f"labels: {shown}. Add it to labels, or to left_out."
+            )
+        return words.isin(self.labels)
 
     @property
     def item(self) -> Row:
@@ -142,7 +174,7 @@ def task(name: str, table: Table, primary: Primary, summary: str = "", **more: A
 
 
 @functools.cache  # each split is a part of it
-def read(file: str, separator: str = ",") -> pd.DataFrame:
+def read(file: str, separator: str = ",", decimal: str = ".") -> pd.DataFrame:
     """The whole table.
 
     Raises:
@@ -151,9 +183,17 @@ def read(file: str, separator: str = ",") -> pd.DataFrame:
     try:
         if file.endswith(".parquet"):
             return pd.read_parquet(file)
-        return pd.read_csv(file, sep=separator, skipinitialspace=True)
+        return pd.read_csv(file, sep=separator, decimal=decimal, skipinitialspace=True)
     except FileNotFoundError:
-        raise UserError(f"There is no file {file}. Its path stands in the task's folder.") from None
+        raise UserError(f"There is no file {file}. A task's path to it stands in the task's folder.") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{file} is not in UTF-8. Save it as CSV in UTF-8, or as Parquet.") from None
+    except pd.errors.ParserError as error:
+        said = str(error).strip().splitlines()[0].removeprefix("Error tokenizing data. C error: ")
+        raise UserError(
+            f"{file} cannot be read as values separated by {separator!r}: {said}. Are there commas in its numbers or "
+            "words? Semicolons, tabs or bars separate values, too, where the names of the columns have no comma."
+        ) from error
     except (OSError, ValueError) as error:  # pandas's errors are ValueErrors
         raise UserError(f"{file} cannot be read as a table: {str(error).strip().splitlines()[0]}") from error
 
@@ -187,6 +227,18 @@ def word(value: Any) -> str | None:
     if pd.isna(value):
         return None
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def check_division(group: str, time: str) -> None:
+    """
+    Raises:
+        UserError: Rows are to stay together, and to be divided in time, which cannot both be.
+    """
+    if group and time:
+        raise UserError(
+            f"Say group={group} or time={time}, not both: rows of one {group} would be learnt from and tested with, "
+            "as they were at other times."
+        )
 
 
 def divided(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from forms.answer import Answer, deciles
+from forms.answer import Answer, deciles, not_shares
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,9 @@ class Labels(Answer):
     @property
     def counted(self) -> dict[str, list[str]]:
         return {"": list(self.labels)}
+
+    def problem(self, outputs: np.ndarray) -> str:
+        return not_shares(outputs)
 
     def reply(self, served: np.ndarray) -> dict[str, Any]:
         return {"prediction": int(served.argmax()), "probabilities": [served.tolist()]}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from forms.answer import Answer
+from forms.answer import Answer, not_shares
 from forms.pictures import png
 
 
@@ -22,6 +22,9 @@ class Mask(Answer):
     golden_examples = 2  # a mask has many values
 
     classes: tuple[str, ...]
+
+    def problem(self, outputs: np.ndarray) -> str:
+        return not_shares(outputs)
 
     def reply(self, served: np.ndarray) -> dict[str, Any]:
         """The likeliest class of each pixel, by its place in `classes`, and each class's share of the picture."""

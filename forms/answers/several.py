@@ -58,6 +58,10 @@ class Several(Answer):
     def served(self, outputs: Outputs) -> Outputs:
         return self._each("served", outputs)
 
+    def problem(self, outputs: Outputs) -> str:
+        problems = self._each("problem", outputs)
+        return next((f"{name}: {problem}" for name, problem in problems.items() if problem), "")
+
     def sent(self, served: Outputs, as_files: bool) -> Any:
         return {name: one.sent(served[name], as_files) for name, one in self.answers.items()}
 

@@ -86,16 +86,17 @@ class Row(Item):
             return super().numbers(sent, shape)
         if unknown := sent.keys() - set(self.columns):
             raise ItemError(f"There is no column {_listed(sorted(unknown))}. Expected {_listed(self.columns)}.")
-        if missing := [name for name in self.columns if name not in sent and not self.missing]:
-            raise ItemError(f"There is no value for {_listed(missing)}.")
-        return np.array([sent.get(name) for name in self.columns], dtype=object)
+        if missing := [name for name in self.columns if name not in sent]:
+            said = " One that is missing is null." if self.missing else ""
+            raise ItemError(f"There is no value for {_listed(missing)}.{said}")
+        return np.array([sent[name] for name in self.columns], dtype=object)
 
     def schema(self, shape: Shape, dtype: str) -> dict[str, Any]:
         words = self.choices or [()] * len(self.columns)
         properties = {name: self._property(choices) for name, choices in zip(self.columns, words, strict=True)}
         named = {
             "type": "object",
-            "required": [] if self.missing else list(self.columns),
+            "required": list(self.columns),
             "properties": properties,
             "additionalProperties": False,
             "example": self.shown,

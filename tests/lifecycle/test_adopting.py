@@ -51,6 +51,16 @@ def test_it_is_measured_and_logged_and_goes_the_way_of_all_candidates(store: Mlf
     assert "adopted_from my model.v2.keras" in card
 
 
+def test_logits_are_no_probabilities(store: MlflowClient, tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((8, 8)), layers.Flatten(), layers.Dense(10)])
+    model.save(tmp_path / "logits.keras")
+    message = refusal(tmp_path / "logits.keras")
+    assert message.startswith(
+        "The model does not give the answers of digits: expected probabilities, from 0 to 1, that"
+    )
+    assert message.endswith("End the model with a softmax.")
+
+
 def refusal(file: Path) -> str:
     with pytest.raises(UserError) as caught:
         adopt(DIGITS, file)

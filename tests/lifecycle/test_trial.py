@@ -27,12 +27,12 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DL_LIFECYCLE_CACHE", str(tmp_path / "cache"))
 
 
-def digits_with(*more: Any) -> Task:
+def digits_with(*more: Any, last: str | None = "softmax") -> Task:
     """The task with a model that has these layers, too."""
 
     def build(config: Config) -> keras.Model:
         first = [keras.Input((8, 8), dtype="uint8"), layers.Rescaling(1 / 16)]
-        model = keras.Sequential([*first, *(one() for one in more), layers.Flatten(), layers.Dense(10, "softmax")])
+        model = keras.Sequential([*first, *(one() for one in more), layers.Flatten(), layers.Dense(10, last)])
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         return model
 
@@ -48,6 +48,13 @@ def test_a_layer_that_cannot_be_exported_is_told_before_the_first_epoch(store: M
     assert str(caught.value).startswith("The model cannot be exported. Its layer 'bend' needs ")
     (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
     assert run.info.status == "FAILED"
+    assert "train_loss" not in run.data.metrics
+
+
+def test_a_model_that_gives_no_probabilities_is_told_before_the_first_epoch(store: MlflowClient) -> None:
+    with pytest.raises(UserError, match=r"expected probabilities.* that add up to 1; received .* End the model with"):
+        train(digits_with(last=None), CONFIG)
+    (run,) = mlflow.search_runs(search_all_experiments=True, output_format="list")
     assert "train_loss" not in run.data.metrics
 
 

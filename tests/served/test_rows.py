@@ -16,6 +16,8 @@ from onnx import TensorProto, helper
 from forms.item import ItemError
 from forms.items.row import Row
 from served.model import OnnxModel
+from served.refusal import Refused
+from served.values import Rows
 
 ROW = Row(("age", "colour"), (40, 1), choices=((), ("red", "white")), missing=(50, 0))
 
@@ -42,7 +44,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> OnnxModel:
     [
         [[40, "white"], [50, "red"]],
         [[40.0, 1], [None, None]],
-        [{"age": 40, "colour": "white"}, {"colour": ""}],
+        [{"age": 40, "colour": "white"}, {"colour": "", "age": None}],
         [np.array([40, "white"], object), np.array([None, "red"], object)],
         pd.DataFrame({"colour": ["white", None], "age": [40.0, np.nan], "more": [1, 2]}),
         pd.DataFrame({"age": [40.0, np.nan], "colour": pd.Categorical(["white", "red"])}),
@@ -60,9 +62,17 @@ def test_words_and_missing_values_become_numbers(model: OnnxModel, given: Any) -
     ("given", "message"),
     [
         ([[40, "green"]], "expected 'colour' to be one of 'red', 'white'"),
-        ([["red", "red"]], "expected numbers only"),
+        ([["red", "red"]], "expected a number for 'age'"),
+        ([[True, "red"]], "expected a number for 'age'"),
+        ([[40, 2]], "expected 'colour' to be one of"),
+        ([[40, 0.5]], "expected 'colour' to be one of"),
+        ([{"age": 40, "colour": 1}], "expected 'colour' to be one of"),
+        ([{"colour": "red"}], "received none for 'age'. A value that is missing is null"),
+        (pd.DataFrame({"AGE": [40], "colour": ["red"]}), "received none for 'age'"),
+        (pd.DataFrame({"colour": ["red"]}), "received none for 'age'"),
+        (pd.DataFrame([[40, "red", 41]], columns=["age", "colour", "age"]), "expected columns of different names"),
         ([[40]], r"expected an item of shape \(2,\), received \(1,\)"),
-        ([{"size": 1}], "expected columns of the table, of which 'age' is the first"),
+        ([{"size": 1}], "expected the columns of the table, received none for 'age' and 1 more columns"),
         ([[[40], "red"]], "received a ragged list"),
     ],
 )
@@ -71,11 +81,29 @@ def test_other_words_are_refused(model: OnnxModel, given: Any, message: str) -> 
         model.predict(None, given)
 
 
+def test_words_may_look_like_numbers_or_truth() -> None:
+    rows = Rows((2,), np.dtype(np.float32), ["grade", "sold"], [["1", "2", "3"], ["False", "True"]], [0, 0])
+    named = [{"grade": 2, "sold": True}, {"grade": "2", "sold": "True"}, {"grade": 2.0, "sold": None}]
+    expected = [[1, 1], [1, 1], [1, 0]]
+    np.testing.assert_array_equal(rows.batches(rows.listed(named))[0], expected)
+    np.testing.assert_array_equal(rows.batches(rows.listed(pd.DataFrame(named)))[0], expected)
+    np.testing.assert_array_equal(rows.batches([[1, True], [1.0, 1], ["2", None]])[0], expected)  # numbers are places
+    with pytest.raises(Refused, match="expected 'grade' to be one of '1', '2', '3'"):
+        rows.batches(rows.listed(pd.DataFrame({"grade": [4], "sold": [True]})))
+
+
+def test_a_table_of_one_column_of_words_is_no_list_of_files() -> None:
+    rows = Rows((1,), np.dtype(np.float32), ["town"], [["Bonn", "Köln"]])
+    np.testing.assert_array_equal(rows.batches(rows.listed(pd.DataFrame({"town": ["Köln", "Bonn"]})))[0], [[1], [0]])
+
+
 def test_where_nothing_may_be_missing_that_is_refused() -> None:
     row = Row(("age", "colour"), (40, 1), choices=((), ("red", "white")))
     with pytest.raises(ItemError, match="There is no value for 'age'"):
         row.numbers({"colour": "red"}, (2,))
-    assert ROW.numbers({"colour": "red"}, (2,)).tolist() == [None, "red"]
+    with pytest.raises(ItemError, match=r"There is no value for 'age'\. One that is missing is null\."):
+        ROW.numbers({"colour": "red"}, (2,))
+    assert ROW.numbers({"colour": "red", "age": None}, (2,)).tolist() == [None, "red"]
 
 
 def test_words_are_shown_as_words() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from tasks import splits
 from tasks.contract import SplitName, Task, UserError
 from tasks.new import new_smallest, new_table
 from tasks.table_columns import look_at
+from tasks.tables import Table
 from tasks.training import adapt
 from tests.conftest import ROOT
 
@@ -74,7 +76,7 @@ def test_words_become_classes_and_what_tells_nothing_is_left_out_by_name(file: s
         "'id' is left out: every value is different, as of an id.",
         "'made' is left out: it is a date: say time=<column> to test with the latest rows.",
         "'cellar' is left out: it is always A.",
-        "'note' is left out: every value is different, as of an id.",
+        "'note' is left out: every value is different, as of an id or a text.",
     ]
     task = made(tmp_path, "wine")
     train, test = task.load("train"), task.load("test")
@@ -165,7 +167,7 @@ def test_a_column_that_gives_the_answer_away_is_warned_of(tmp_path: Path) -> Non
 
 def test_rows_without_a_target_are_left_out_and_counted(tmp_path: Path) -> None:
     found = look_at(saved(WINES.assign(good=WINES.good.where(WINES.index > 99)), tmp_path), "good")
-    assert found.warnings == ["Rows without a good are left out: 100."]
+    assert found.warnings == ["Rows without a good are left out: 100. (Empty, or NA, None, null or NaN.)"]
     assert sum(len(found.table.load(name)) for name in SPLITS) == 300
 
 
@@ -191,10 +193,11 @@ def test_what_nothing_can_be_learnt_from_is_refused_in_one_line(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"\xff\xfe\x00", "cannot be read as a table"),
+        (b"\xff\xfe\x00", "is not in UTF-8. Save it as CSV in UTF-8"),
         (b"", "cannot be read as a table: No columns to parse from file"),
         (b"one\n1\n2\n", "has one column, 'one'. Expected a header and values separated by commas"),
-        (b'a,b\n"1,2\n', "cannot be read as a table"),
+        (b'a,b\n"1,2\n', "cannot be read as values separated by ',': EOF inside string"),
+        (b"a;b,c\n1,0;2,5\n1,1,1,1;3,5\n", "Are there commas in its numbers or words"),
     ],
 )
 def test_what_is_no_table_is_refused_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
@@ -203,6 +206,64 @@ def test_what_is_no_table_is_refused_in_one_line(tmp_path: Path, content: bytes,
     with pytest.raises(UserError, match=message) as caught:
         look_at(str(path), "a")
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"ends in \.csv or \.tsv or \.txt or \.parquet, received .*book\.xlsx"):
+        new_table("wine", str(tmp_path / "book.xlsx"), "good", root=tmp_path)
+
+
+def test_rows_cannot_stay_together_and_be_divided_in_time(file: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Say group=grower or time=made, not both"):
+        new_table("wine", file, "good", "grower", "made", root=tmp_path)
+    with pytest.raises(UserError, match="not both"):
+        Table(file, "good", (), group="grower", time="made")
+
+
+def test_a_class_that_nobody_spoke_of_is_told(file: str, tmp_path: Path) -> None:
+    new_table("wine", file, "good", root=tmp_path)
+    other = saved(WINES.replace({"good": {"yes": "very"}}), tmp_path)
+    table = replace(look_at(file, "good").table, file=other)
+    with pytest.raises(UserError, match=r"rows of .* have a good that is not among the task's labels: 'very'\. Add it"):
+        table.load("train")
+    left = replace(table, left_out=("very",))
+    assert sum(len(left.load(name)) for name in SPLITS) == (WINES.good == "no").sum()
+
+
+def test_words_that_were_not_there_before_are_told(file: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    other = saved(WINES.replace({"colour": {"red": "rot"}}), tmp_path)
+    replace(look_at(file, "good").table, file=other).load("train")
+    assert (
+        f"{(WINES.colour == 'red').sum()} rows have a colour that is not among its choices, such as 'rot'"
+        in caplog.text
+    )
+
+
+def test_decimal_commas_are_read(tmp_path: Path) -> None:
+    path = saved(WINES, tmp_path, sep=";", decimal=",")
+    found = look_at(path, "good")
+    assert (found.table.separator, found.table.decimal) == (";", ",")
+    assert [column.name for column in found.table.columns if not column.choices] == ["alcohol", "grower", "price"]
+    new_table("wine", path, "good", root=tmp_path)
+    assert made(tmp_path, "wine").load("train").inputs[:, 3].mean() == pytest.approx(30, abs=1)
+
+
+@pytest.mark.parametrize("written", ["€{:,.2f}", "{:,.2f}", "{:.1f}%", "{:.2f} km"])
+def test_numbers_that_are_written_as_words_are_told(tmp_path: Path, written: str) -> None:
+    frame = WINES.assign(price=(1000 * WINES.price).map(written.format))
+    left_out = look_at(saved(frame, tmp_path), "good").left_out
+    assert left_out["price"].startswith("its numbers are written as words, such as ")
+
+
+def test_codes_and_lists_are_told(tmp_path: Path) -> None:
+    codes = [f"{number % 37:05}" for number in range(COUNT)]
+    found = look_at(saved(WINES.assign(zip=codes), tmp_path), "good")
+    assert "Values of 'zip' begin with 0, as those of a code do, and are taken for numbers." in found.warnings[-1]
+    path = tmp_path / "wine.parquet"
+    WINES.assign(tags=[[number] for number in range(COUNT)], grade=[str(n % 3) for n in range(COUNT)]).to_parquet(path)
+    found = look_at(str(path), "good")
+    assert found.left_out["tags"] == "it has lists"
+    assert found.table.columns[-1].choices == ("0", "1", "2")
 
 
 @pytest.mark.parametrize("name", ["Wine", "9wine", "class", "digits", "tables", "a-b", ""])

@@ -44,7 +44,7 @@ def test_folders_become_classes_and_a_broken_file_is_left_out_by_name(folder: Pa
     task = made(tmp_path, "pets")
     splits = {name: task.load(name) for name in SPLITS}
     assert {name: len(split) for name, split in splits.items()} == {"train": 42, "validation": 9, "test": 9}
-    assert splits["train"].inputs.shape == (42, 96, 96, 3)
+    assert splits["train"].inputs.shape == (42, pictures.SIDE, pictures.SIDE, 3)
     assert splits["train"].targets.mean() == 0.5
     assert task.primary.floor == pytest.approx(0.6)
     assert task.answer.metadata()["labels"] == ["china", "flower"]
@@ -53,7 +53,7 @@ def test_folders_become_classes_and_a_broken_file_is_left_out_by_name(folder: Pa
 def test_a_picture_is_learnt_from_as_the_gateway_makes_one_of_an_upload(folder: Path, tmp_path: Path) -> None:
     new_pictures("pets", str(folder), root=tmp_path)
     task = made(tmp_path, "pets")
-    uploaded = task.item.file((folder / "china" / "00.png").read_bytes(), (96, 96, 3))
+    uploaded = task.item.file((folder / "china" / "00.png").read_bytes(), (pictures.SIDE, pictures.SIDE, 3))
     everything = np.concatenate([task.load(name).inputs for name in SPLITS])
     assert any((one == uploaded).all() for one in everything)
 
@@ -87,3 +87,16 @@ def test_folders_without_two_classes_are_refused(folder: Path, tmp_path: Path) -
     with pytest.raises(UserError, match="There is no folder"):
         new_pictures("pets", str(folder / "nowhere"), root=tmp_path)
     assert not (tmp_path / "tasks").exists()
+
+
+def test_a_class_that_nobody_spoke_of_is_told(folder: Path, tmp_path: Path) -> None:
+    new_pictures("pets", str(folder), root=tmp_path)
+    task = made(tmp_path, "pets")
+    (folder / "rabbit").mkdir()
+    Image.new("RGB", (9, 9)).save(folder / "rabbit" / "1.png")
+    labels = task.answer.counted[""]
+    known = pictures.Folder(str(folder), tuple(labels), ("china/broken.jpg",))
+    with pytest.raises(UserError, match="has a folder 'rabbit', which is not among the task's labels"):
+        known.load("train")
+    known = pictures.Folder(str(folder), tuple(labels), ("china/broken.jpg", "rabbit"))
+    assert len(known.load("train")) == known.train_examples == 42
