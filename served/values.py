@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .refusal import Refused
+from .words import as_word
 
 NUMBERS = (int, float, np.integer, np.floating)
 MOST_WORDS = 10  # that a message names
@@ -223,7 +224,7 @@ class Rows(Values):
             if frame.columns.has_duplicates:
                 raise Refused("shape", "expected columns of different names")
             self._check_names(set(frame.columns))
-            columns = [frame[name].map(_word) if words else frame[name] for name, words in self._words.items()]
+            columns = [frame[name].map(as_word) if words else frame[name] for name, words in self._words.items()]
             found = pd.concat(columns, axis=1).to_numpy()
         else:
             found = super().rows(frame)
@@ -232,7 +233,7 @@ class Rows(Values):
     def raw(self, item: Any) -> bytes:
         if isinstance(item, dict):
             self._check_names(item.keys())
-            item = [_word(item[name]) if words else item[name] for name, words in self._words.items()]
+            item = [as_word(item[name]) if words else item[name] for name, words in self._words.items()]
         elif isinstance(item, np.ndarray):
             item = item.tolist()
         if isinstance(item, list) and len(item) == len(self.columns):
@@ -241,14 +242,14 @@ class Rows(Values):
 
     def _value(self, place: int, value: Any) -> Any:
         """The number for what stands in a column. One for a column of words is a place among them."""
-        if value is None or value != value or value == "":  # NaN is what is not itself
+        if value is None or value is pd.NA or value != value or value == "":  # NaN is what is not itself
             return value if self._missing[place] is None else self._missing[place]
         name, words = self.columns[place], self._choices[place]
         if not words:
             if isinstance(value, str | bool):
                 raise Refused("type", f"expected a number for {name!r}")
             return value
-        found = self._places[place].get(_word(value)) if isinstance(value, str | bool) else value
+        found = self._places[place].get(as_word(value)) if isinstance(value, str | bool) else value
         if found not in range(len(words)):
             shown = ", ".join(map(repr, words[:MOST_WORDS])) + (", …" if len(words) > MOST_WORDS else "")
             raise Refused("range", f"expected {name!r} to be one of {shown}")
@@ -266,15 +267,6 @@ class Rows(Values):
             more = f" and {len(missing) - 1} more columns" if len(missing) > 1 else ""
             said = "" if None in self._missing else ". A value that is missing is null"
             raise Refused("shape", f"expected the columns of the table, received none for {missing[0]!r}{more}{said}")
-
-
-def _word(value: Any) -> Any:
-    """A value as the word that it stands for among the choices of a column; a missing one as it is."""
-    if isinstance(value, bool | np.bool_):
-        return str(value)
-    if isinstance(value, NUMBERS) and value == value:
-        return str(int(value)) if float(value).is_integer() else str(value)
-    return value
 
 
 class Numbers:

@@ -17,7 +17,7 @@ ALLOWED = {
     "serving": ("serving", "served", "forms", "tasks.contract"),
     "served": (),
     "studies": ("studies", "tasks.contract"),
-    "forms": ("forms", "served.picture_file"),
+    "forms": ("forms", "served.picture_file", "served.words"),
     "contract": ("contract", "forms", "served.machine", "tasks"),
     "tasks": ("tasks", "forms"),
     "tasks/contract.py": ("contract",),

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from forms.item import Item, ItemError, Shape
+from served.words import as_word
 
 MOST_NAMED, MOST_NAME = 5, 40  # columns that a message names, and characters of each
 
@@ -89,7 +90,9 @@ class Row(Item):
         if missing := [name for name in self.columns if name not in sent]:
             said = " One that is missing is null." if self.missing else ""
             raise ItemError(f"There is no value for {_listed(missing)}.{said}")
-        return np.array([sent[name] for name in self.columns], dtype=object)
+        words = self.choices or [()] * len(self.columns)
+        values = zip(self.columns, words, strict=True)
+        return np.array([as_word(sent[name]) if choices else sent[name] for name, choices in values], dtype=object)
 
     def schema(self, shape: Shape, dtype: str) -> dict[str, Any]:
         words = self.choices or [()] * len(self.columns)

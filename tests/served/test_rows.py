@@ -88,8 +88,13 @@ def test_words_may_look_like_numbers_or_truth() -> None:
     np.testing.assert_array_equal(rows.batches(rows.listed(named))[0], expected)
     np.testing.assert_array_equal(rows.batches(rows.listed(pd.DataFrame(named)))[0], expected)
     np.testing.assert_array_equal(rows.batches([[1, True], [1.0, 1], ["2", None]])[0], expected)  # numbers are places
-    with pytest.raises(Refused, match="expected 'grade' to be one of '1', '2', '3'"):
-        rows.batches(rows.listed(pd.DataFrame({"grade": [4], "sold": [True]})))
+    for wrong in (4, 1.5, 10**400, float("inf"), [2]):
+        with pytest.raises(Refused, match="expected 'grade' to be one of '1', '2', '3'"):
+            rows.batches(rows.listed([{"grade": wrong, "sold": True}]))
+    missing = pd.DataFrame({"grade": pd.array([2, None], "Int64"), "sold": pd.array([True, None], "boolean")})
+    np.testing.assert_array_equal(rows.batches(rows.listed(missing))[0], [[1, 1], [0, 0]])
+    form = Row(("grade", "sold"), (0, 0), (("1", "2", "3"), ("False", "True")), (0, 0))
+    assert form.numbers({"grade": 2, "sold": True}, (2,)).tolist() == ["2", "True"]
 
 
 def test_a_table_of_one_column_of_words_is_no_list_of_files() -> None:
