@@ -213,10 +213,14 @@ class Rows(Values):
             return given.tolist()
         if not isinstance(given, dict):
             return super().listed(given)
-        try:
-            return self.rows(pd.DataFrame(given))
-        except ValueError:
-            raise Refused("shape", "expected columns of one length") from None
+        self._check_names(given.keys())
+        columns = {name: given[name] for name in self.columns}
+        sizes = {
+            len(column) if isinstance(column, list | np.ndarray | pd.Series) else -1 for column in columns.values()
+        }
+        if len(sizes) != 1 or -1 in sizes:
+            raise Refused("shape", "expected columns of one length")
+        return self.rows(pd.DataFrame(columns))
 
     def rows(self, frame: pd.DataFrame) -> Any:
         """Columns in any order, and some more; where columns have numbers for names, those are their places."""

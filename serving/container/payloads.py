@@ -4,6 +4,7 @@
 have names. Parquet is not read: a file of some kilobytes can hold gigabytes.
 """
 
+import csv
 import io
 import json
 from typing import Any
@@ -46,10 +47,20 @@ def csv_request(body: bytes | bytearray) -> pd.DataFrame:
         MlflowException: It is none.
     """
     try:
+        names = next(csv.reader([body[: _line_end(body)].decode()]))
+        # Values that a row has too few of are filled up: a small file could become a table of gigabytes. In one that is
+        # whole there is a byte after every value.
+        if len(names) * max(body.count(b"\n"), body.count(b"\r")) > len(body):
+            raise ValueError
         return pd.read_csv(io.BytesIO(body))
-    except (ValueError, OverflowError):  # pandas's errors are ValueErrors, and repeat what was sent
-        message = "expected CSV in UTF-8 with the columns' names in its first row"
+    except (ValueError, OverflowError, StopIteration, csv.Error):  # pandas's are ValueErrors, and repeat what was sent
+        message = "expected CSV in UTF-8 with the columns' names in its first row, and a value of each in every other"
         raise MlflowException(message, error_code=BAD_REQUEST) from None
+
+
+def _line_end(body: bytes | bytearray) -> int:
+    """Where the first line ends."""
+    return min(end if end >= 0 else len(body) for end in (body.find(b"\n"), body.find(b"\r")))
 
 
 def content(answers: Any) -> bytes:
@@ -59,19 +70,21 @@ def content(answers: Any) -> bytes:
 
 
 def _table(name: str, sent: Any) -> pd.DataFrame:
+    """A table all of whose rows have the same columns: pandas would fill up what is missing, and a small request could
+    become a table of gigabytes."""
     try:
         if name == "dataframe_records":
-            return pd.DataFrame.from_records(_checked(sent, list))
-        sent = _checked(sent, dict)
-        return pd.DataFrame(sent["data"], sent.get("index"), sent.get("columns"))
-    except Exception:  # of pandas, which has no common class for what may be wrong, and repeats what was sent
-        raise MlflowException(f"expected {name} to be a table", error_code=BAD_REQUEST) from None
-
-
-def _checked(sent: Any, kind: type) -> Any:
-    if not isinstance(sent, kind):
-        raise TypeError
-    return sent
+            names = sent[0].keys()
+            rows, is_whole = sent, all(row.keys() == names for row in sent)
+        else:
+            names = sent.get("columns", range(len(sent["data"][0])))
+            rows, is_whole = sent["data"], all(isinstance(row, list) and len(row) == len(names) for row in sent["data"])
+        if is_whole:
+            return pd.DataFrame(rows, columns=list(names))
+    except Exception:  # of pandas, or of what is no table: there is no common class, and pandas repeats what was sent
+        pass
+    message = f"expected {name} to be a table, with the same columns in every row"
+    raise MlflowException(message, error_code=BAD_REQUEST)
 
 
 def _parsed(body: bytes | bytearray) -> Any:

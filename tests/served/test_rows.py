@@ -70,6 +70,8 @@ def test_words_and_missing_values_become_numbers(model: OnnxModel, given: Any) -
         ([{"colour": "red"}], "received none for 'age'. A value that is missing is null"),
         (pd.DataFrame({"AGE": [40], "colour": ["red"]}), "received none for 'age'"),
         (pd.DataFrame({"colour": ["red"]}), "received none for 'age'"),
+        ({"age": [40, 41], "colour": "red"}, "expected columns of one length"),
+        ({"age": [40, 41], "colour": ["red"]}, "expected columns of one length"),
         (pd.DataFrame([[40, "red", 41]], columns=["age", "colour", "age"]), "expected columns of different names"),
         ([[40]], r"expected an item of shape \(2,\), received \(1,\)"),
         ([{"size": 1}], "expected the columns of the table, received none for 'age' and 1 more columns"),

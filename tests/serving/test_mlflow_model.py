@@ -261,7 +261,7 @@ def test_rows_are_told_apart_by_the_names_of_their_columns(made_once: MakeOnce) 
     [
         ("diabetes", pd.DataFrame({"age": [1.0]}), "received none for 'sex' and 8 more columns"),
         ("diabetes", [{"age": 1.0}], "received none for 'sex' and 8 more columns"),
-        ("diabetes", {"age": [1.0, 2.0], "sex": [1.0]}, "expected columns of one length"),
+        ("diabetes", {"age": [1.0, 2.0], "sex": [1.0]}, "received none for 'bmi' and 7 more columns"),
         ("diabetes", pd.DataFrame([[1.0] * 9]), "expected 10 columns, one a value, or one column of items, received 9"),
         ("digits", pd.DataFrame([[1] * 63]), "expected 64 columns, one a value, or one column of items, received 63"),
         ("digits", pd.DataFrame([["a"] * 64]), "expected numbers only"),

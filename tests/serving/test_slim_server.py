@@ -115,6 +115,33 @@ def test_a_refusal_has_mlflow_s_form_and_does_not_repeat_what_was_sent(slim: Cli
     assert len(slim.invoke(b'{"inputs": ["' + b"A" * 1_000_000 + b'"]}').body) < 1000
 
 
+JSON = "application/json"
+
+
+def bombs(columns: int) -> dict[str, tuple[bytes, str]]:
+    """Small requests that would become tables of that many rows and columns."""
+    names = [f"c{number}" for number in range(columns)]
+    split = {"columns": names, "data": [[1]] * columns}
+    return {
+        "CSV": ((",".join(names) + "\n" + "1\n" * columns).encode(), "text/csv"),
+        "CSV of an old Macintosh": ((",".join(names) + "\r" + "1\r" * columns).encode(), "text/csv"),
+        "records": (json.dumps({"dataframe_records": [{name: 1} for name in names]}).encode(), JSON),
+        "rows": (json.dumps({"dataframe_split": {"data": [[1]] * columns + [[1] * columns]}}).encode(), JSON),
+        "split": (json.dumps({"dataframe_split": split}).encode(), JSON),
+    }
+
+
+@pytest.mark.parametrize("bomb", bombs(1))
+def test_a_small_request_does_not_become_a_table_of_gigabytes(slim: Client, bomb: str) -> None:
+    body, content_type = bombs(100_000)[bomb]  # 80 GB, were it filled up
+    headers = {"Content-Type": content_type}
+    connection = http.client.HTTPConnection("127.0.0.1", slim.port, timeout=10)
+    connection.request("POST", "/invocations", body, headers)
+    response = connection.getresponse()
+    assert response.status == 400
+    assert b"c99" not in response.read()
+
+
 SECRET = "correct horse"
 JSON_HEADERS = {"Content-Type": "application/json"}
 REFUSED = {
@@ -182,7 +209,6 @@ def test_paths_of_mlflow_s_server_are_answered(slim: Client, stock: Client) -> N
         assert slim.get(path).status == 200
 
 
-JSON = "application/json"
 ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
 FIELDS = {
     "ignored": '"more": [1], "params": {"a": NaN}',
