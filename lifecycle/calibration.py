@@ -7,6 +7,7 @@ added to the model, and whoever loads it gets calibrated probabilities.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,9 @@ def calibrate(task: Task, model: keras.Model, validation: Split) -> dict[str, fl
     Returns:
         The temperature by the name of the output, which is empty where there is one.
     """
-    outputs = answered(validation.inputs, lambda part: model.predict(part, verbose=0))
+    # Keras takes long to begin, so it gets as much at once as may be in memory.
+    predict = functools.partial(model.predict, batch_size=512, verbose=0)
+    outputs = answered(validation.inputs, predict, most=len(validation))
     found = {}
     for name in task.answer.counted:
         found[name] = temperature(_output(outputs, name), _output(validation.targets, name))
