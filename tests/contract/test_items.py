@@ -117,6 +117,7 @@ def test_it_learns_the_same_from_files_as_from_an_array(files: Files) -> None:
     assert trained(files) == trained(VALUES)
 
 
+@pytest.mark.slow
 def test_it_learns_from_items_of_different_shapes() -> None:
     inputs = keras.Input((None, 2))
     model = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.GlobalMaxPooling1D()(inputs)))

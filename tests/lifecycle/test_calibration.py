@@ -76,6 +76,7 @@ def test_what_has_no_labels_is_refused() -> None:
         calibration.check(get_task("style"), model)
 
 
+@pytest.mark.slow
 def test_a_run_tells_the_temperature_and_shows_both(store: MlflowClient) -> None:
     config = replace(DIGITS.configure(), epochs=2, calibrate=True)
     run = store.get_run(train(DIGITS, config).run_id)
