@@ -63,6 +63,7 @@ def test_the_stock_container_answers_and_counts(stock: str) -> None:
     with Container(stock, "--env", "MLFLOW_MODELS_WORKERS=2") as container:
         check_golden(container, "digits")
         check_refusal(container)
+        time.sleep(1.5)  # after which every worker has told what it has seen
         assert container.count("model_requests_total") == 4
         assert container.count('model_errors_total{kind="shape"}') == 1
         assert container.count('model_info{name="digits",version="1"}') == 1
@@ -72,6 +73,7 @@ def test_the_slim_container_answers_and_counts(slim: str) -> None:
     with Container(slim, "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL") as container:
         check_golden(container, "digits")
         check_refusal(container)
+        time.sleep(1.5)  # after which every worker has told what it has seen
         assert container.count("model_requests_total") == 4
         assert container.count('model_errors_total{kind="shape"}') == 1
         assert container.count('model_info{name="digits",version="1"}') == 1

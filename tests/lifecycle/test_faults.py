@@ -146,7 +146,7 @@ def test_eight_promotes_at_once(trained_store: MlflowClient, tmp_path: Path) -> 
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * 8
 
     versions = trained_store.search_model_versions("name = 'digits'")
