@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from typing import Any
 
 _asked = threading.Event()
+_heard = threading.Event()  # a signal asked for it, also where it will ask again because Python could only print that
 _held = threading.Event()  # a request to stop waits
 _waiting = threading.Event()  # one does
 
 
 def asked_to_stop() -> bool:
     """Whether a signal asked for it. An exception after that may be what a library made of the KeyboardInterrupt."""
-    return _asked.is_set()
+    return _heard.is_set()
 
 
 @contextlib.contextmanager
@@ -42,7 +43,7 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        for state in (_asked, _held, _waiting):
+        for state in (_asked, _heard, _held, _waiting):
             state.clear()
         sys.unraisablehook = report
         for number, handler in handlers.items():
@@ -79,6 +80,7 @@ def _interrupt(number: int, _: object) -> None:
     if number == signal.SIGTERM and again:
         return
     _asked.set()
+    _heard.set()
     if _held.is_set() and not again:
         _waiting.set()
         return

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from lifecycle import runs
-from lifecycle.interruption import interruptible
+from lifecycle.interruption import asked_to_stop, interruptible
 from lifecycle.runs import NOTE, step_run
 from tasks.contract import get_task
 from tests.conftest import ROOT
@@ -129,3 +129,15 @@ def test_ctrl_c_while_modules_are_imported_shows_no_traceback(tmp_path: Path) ->
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=20) == (b"", b"")
     assert process.returncode == -signal.SIGINT
+
+
+def test_a_request_that_python_could_only_print_is_known_until_it_is_heard() -> None:
+    class Dying:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with interruptible(), pytest.raises(KeyboardInterrupt):  # it comes a moment later
+        Dying()
+        assert asked_to_stop()
+        time.sleep(5)
+    assert not asked_to_stop()
