@@ -71,6 +71,11 @@ def temperature(probabilities: np.ndarray, targets: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(cross_entropy, bounds=(-np.log(MOST), np.log(MOST)), method="bounded").x))
 
 
+def metrics(temperatures: Mapping[str, float]) -> dict[str, float]:
+    """The temperatures as a run's metrics."""
+    return {f"temperature{name and '_'}{name}": value for name, value in temperatures.items()}
+
+
 def diagrams(temperatures: Mapping[str, float], outputs: Outputs, targets: Outputs) -> Iterator[tuple[str, Figure]]:
     """Reliability before and after, a file name and a figure an output.
 

@@ -104,8 +104,7 @@ def train(
     note = f"Trains the `{config.model}` model of **{task.name}**. {task.summary}"
     parent, tags = (part.parent, part.tags) if part else (None, {})
     with runs.step_run(client, task, "train", name, note, parent, tags, log_system_metrics=True) as run:
-        mlflow.log_params({f"config.{key}": value for key, value in dataclasses.asdict(config).items()})
-        mlflow.log_dict(dataclasses.asdict(config), CONFIG_FILE)
+        log_config(values := dataclasses.asdict(config))
         runs.log_code_and_environment()
         import_keras()  # takes seconds; a mistake in the arguments was told before
         train_split, validation = task.load("train"), task.load("validation")
@@ -119,21 +118,23 @@ def train(
         temperatures = calibration.calibrate(task, model, validation) if config.calibrate else {}
         with tempfile.TemporaryDirectory() as folder:
             packaged = package(task, model, validation, Path(folder))
-            metrics = measured(task, validation, packaged.outputs, "val")
+            metrics = measured(task, validation, packaged.outputs, "val") | calibration.metrics(temperatures)
             metrics |= measured_on_training(task, packaged, train_split, len(validation))
-            metrics |= {f"temperature{name and '_'}{name}": value for name, value in temperatures.items()}
-            values = dataclasses.asdict(config)
             add_card(client, run, task, run_name(config), values, packaged, metrics, Path(folder))
             trained = log_model(client, run, task, config.model, values, packaged, metrics, config.epochs)
-        log_figures(client, run, task, model, validation, packaged)
-        for name, figure in calibration.diagrams(temperatures, packaged.outputs, validation.targets):
-            mlflow.log_figure(figure, f"figures/{name}")
+        log_figures(client, run, task, model, validation, packaged, temperatures)
         for checkpointed in [run] + ([interrupted.run] if interrupted else []):
             drop_checkpoint(client, checkpointed)
         describe(client, task, find(client, task, trained.model_uri))
         runs.describe(_summary(task, config, metrics, trained, interrupted))
         _print_table(run, metrics | {"onnx_max_abs_diff": packaged.parity}, trained)
     return trained
+
+
+def log_config(values: dict[str, Any]) -> None:
+    """Logs a configuration as parameters, for people, and as a file, to go on from."""
+    mlflow.log_params({f"config.{key}": value for key, value in values.items()})
+    mlflow.log_dict(values, CONFIG_FILE)
 
 
 def run_name(config: Config, part: Part | None = None) -> str:
@@ -257,8 +258,17 @@ def log_model(
     return Trained(run.info.run_id, f"models:/{info.model_id}")
 
 
-def log_figures(client: MlflowClient, run: Run, task: Task, model: Any, validation: Split, packaged: Package) -> None:
-    """Learning curves, and the task's own figures of the model and of its answers on the validation split."""
+def log_figures(
+    client: MlflowClient,
+    run: Run,
+    task: Task,
+    model: Any,
+    validation: Split,
+    packaged: Package,
+    temperatures: Mapping[str, float],
+) -> None:
+    """Learning curves, and the task's own figures of the model and of its answers on the validation split. Where the
+    model was calibrated, reliability is shown as it was, too."""
     from lifecycle import drawing  # Matplotlib, too, takes its time
 
     history: dict[str, list[float]] = {}
@@ -270,7 +280,8 @@ def log_figures(client: MlflowClient, run: Run, task: Task, model: Any, validati
         history[name] = [points[epoch] for epoch in epochs]
     mlflow.log_figure(drawing.curves(history, epochs), "figures/curves.png")
     own = task.model_figures(model, validation) if task.model_figures else ()
-    for name, figure in itertools.chain(task.figures(validation, packaged.outputs), own):
+    calibrated = calibration.diagrams(temperatures, packaged.outputs, validation.targets)
+    for name, figure in itertools.chain(task.figures(validation, packaged.outputs), own, calibrated):
         mlflow.log_figure(figure, f"figures/{name}")
 
 

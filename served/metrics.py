@@ -21,7 +21,7 @@ logger = logging.getLogger("uvicorn.error")  # the scoring server shows it, and 
 SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 CONFIDENCES = (0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1)
 Labels = dict[str, list[str]]
-# Requests are added up so many at a time: one by one that takes a third of a small request.
+# Requests are added up so many at a time: one by one that takes a good part of a small request.
 MOST_SEEN = 256
 SHARED_SECONDS = 1.0  # after which a worker has told the others what it has seen
 IN_A_CONTAINER = ("/.dockerenv", "/run/.containerenv", "/var/run/secrets/kubernetes.io")

@@ -110,7 +110,7 @@ class OnnxModel(PythonModel):
 
     def _values(self, batch: np.ndarray) -> Any:
         outputs = self._session.run(batch)
-        # numpy's own `all` takes a tenth of a small request: the network has just displaced its code from the cache.
+        # numpy's own `all` is slow here: the network has just displaced its code from the cache.
         if any(0 in np.isfinite(one).tobytes() for one in outputs.values()):
             raise Refused("range", "the model has no finite answer for this input")
         return self._writer.values(outputs)

@@ -87,8 +87,9 @@ def look_at(file: str, target: str, group: str = "", time: str = "", kind: str =
     table = Table(
         file, target, tuple(columns), labels, scale, group=group, time=time, separator=separator, decimal=decimal
     )
+    codes = _codes(file, separator)
     warnings = [MISSING.format(target=target, count=n) for n in [len(frame) - len(complete)] if n]
-    warnings += [CODE.format(name=column.name) for column in columns if column.name in _codes(file, separator)]
+    warnings += [CODE.format(name=column.name) for column in columns if column.name in codes]
     warnings += _giveaways(table, train, learnt)
     return Findings(table, left_out, warnings, _baseline(learnt, bool(labels)), len(rows["test"]))
 
@@ -103,8 +104,9 @@ def _frame(file: str) -> tuple[pd.DataFrame, str, str]:
     for separator in SEPARATORS:
         if separator in str(frame.columns[0]):
             found = read(file, separator)
-            decimal = "," if any(_has_decimal_commas(found[name]) for name in found) else "."
-            return read(file, separator, decimal), separator, decimal
+            if any(_has_decimal_commas(found[name]) for name in found):
+                return read(file, separator, ","), separator, ","
+            return found, separator, "."
     raise UserError(
         f"{file} has one column, {str(frame.columns[0])[:60]!r}. Expected a header and values separated by commas, "
         "semicolons, tabs or bars."

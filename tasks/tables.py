@@ -16,6 +16,7 @@ import pandas as pd
 from forms.answers.labels import Labels
 from forms.answers.number import Number
 from forms.items.row import Row
+from served.words import as_word
 from tasks import classification, regression, splits
 from tasks.contract import Config, Primary, Split, SplitName, Task, UserError, lazily, unknown
 
@@ -223,10 +224,9 @@ def _numbers(column: pd.Series) -> pd.Series:
 
 
 def word(value: Any) -> str | None:
-    """A value as a word; None where it is missing. A whole number is written as one, however pandas has read it."""
-    if pd.isna(value):
-        return None
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    """A value as the word that it is asked about with; None where it is missing. A whole number is written as one,
+    however pandas has read it."""
+    return None if pd.isna(value) else str(as_word(value))
 
 
 def check_division(group: str, time: str) -> None:

@@ -19,7 +19,7 @@ ALLOWED = {
     "studies": ("studies", "tasks.contract"),
     "forms": ("forms", "served.picture_file", "served.words"),
     "contract": ("contract", "forms", "served.machine", "tasks"),
-    "tasks": ("tasks", "forms"),
+    "tasks": ("tasks", "forms", "served.words"),
     "tasks/contract.py": ("contract",),
 }
 # What the served model, its rehearsal, the container and the gateway need of MLflow; none of it talks to a tracking

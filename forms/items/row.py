@@ -61,10 +61,14 @@ class Row(Item):
         return frozenset(word for words in self.choices for word in words)
 
     @property
+    def _words(self) -> Sequence[Sequence[str]]:
+        """The choices of each column."""
+        return self.choices or [()] * len(self.columns)
+
+    @property
     def shown(self) -> dict[str, Any]:
         """The example by the names of the columns, as a person writes it."""
-        words = self.choices or [()] * len(self.columns)
-        values = zip(self.columns, self.example, words, strict=True)
+        values = zip(self.columns, self.example, self._words, strict=True)
         return {name: choices[int(value)] if choices else value for name, value, choices in values}
 
     @property
@@ -90,13 +94,11 @@ class Row(Item):
         if missing := [name for name in self.columns if name not in sent]:
             said = " One that is missing is null." if self.missing else ""
             raise ItemError(f"There is no value for {_listed(missing)}.{said}")
-        words = self.choices or [()] * len(self.columns)
-        values = zip(self.columns, words, strict=True)
+        values = zip(self.columns, self._words, strict=True)
         return np.array([as_word(sent[name]) if choices else sent[name] for name, choices in values], dtype=object)
 
     def schema(self, shape: Shape, dtype: str) -> dict[str, Any]:
-        words = self.choices or [()] * len(self.columns)
-        properties = {name: self._property(choices) for name, choices in zip(self.columns, words, strict=True)}
+        properties = {name: self._property(choices) for name, choices in zip(self.columns, self._words, strict=True)}
         named = {
             "type": "object",
             "required": list(self.columns),
