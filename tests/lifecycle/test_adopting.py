@@ -34,6 +34,7 @@ def elsewhere(file: Path, *more: Any, items: tuple[int, ...] = (8, 8), classes: 
     return file
 
 
+@pytest.mark.slow
 def test_it_is_measured_and_logged_and_goes_the_way_of_all_candidates(store: MlflowClient, tmp_path: Path) -> None:
     adopted = adopt(DIGITS, elsewhere(tmp_path / "my model.v2.keras"))
     (candidate,) = best_first(store, DIGITS)

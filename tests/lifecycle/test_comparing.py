@@ -84,6 +84,7 @@ def test_without_a_name_the_tasks_first_study_is_run() -> None:
         comparing.first_study(dataclasses.replace(get_task("digits"), studies={}))
 
 
+@pytest.mark.slow
 def test_a_study_trains_every_variant_with_every_seed_under_one_run(store: MlflowClient, in_process: list[Job]) -> None:
     (outcome,) = compare(TASK, "some", Options(repeats=2))
     parent = parent_of(store)
@@ -217,6 +218,7 @@ def test_seconds_are_only_taken_over_where_nothing_ran_beside(store: MlflowClien
     assert trained == [1, 1, 0, 0]
 
 
+@pytest.mark.slow
 def test_a_variant_that_diverges_does_not_stop_the_others(store: MlflowClient, in_process: list[Job]) -> None:
     task = with_study(good=SHORT, broken=dataclasses.replace(SHORT, learning_rate=1e38))
     with pytest.raises(StepError, match=r"1 of 2 runs failed\. some: broken, seed 1: Training diverged"):
@@ -231,6 +233,7 @@ def test_a_variant_that_diverges_does_not_stop_the_others(store: MlflowClient, i
     assert "Training diverged" in mlflow.artifacts.load_text(f"{parent.info.artifact_uri}/report.html")
 
 
+@pytest.mark.slow
 def test_all_runs_every_study_under_one_run(store: MlflowClient, in_process: list[Job]) -> None:
     one = Study("One?", {"a": SHORT})
     task = dataclasses.replace(DIGITS, studies={"first": one, "second": one})

@@ -150,13 +150,8 @@ SABOTAGE = {
 }
 
 
-@pytest.mark.parametrize(
-    "sabotage",
-    [
-        pytest.param(how, id=name, marks=[] if name == "needs what it does not list" else [pytest.mark.slow])
-        for name, how in SABOTAGE.items()
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("sabotage", SABOTAGE.values(), ids=SABOTAGE)
 def test_a_model_that_fails_its_rehearsal_is_refused_and_the_version_says_why(
     sabotage: tuple[str, str, str], trained_store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,6 @@
-"""Generated requests: 20,000 each to MLflow's scoring server, to the slim container's and to the gateway, half of them
+"""Generated requests: 12,000 each to MLflow's scoring server, to the slim container's and to the gateway, half of them
 mutations of valid ones. Making them up takes longer than answering them, so each is sent several times; with
-`FUZZ_REQUESTS=20000` all of them differ."""
+`FUZZ_REQUESTS=12000` all of them differ."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 
 pytestmark = pytest.mark.tools
 REQUESTS = 12_000
-DIFFERENT = int(os.environ.get("FUZZ_REQUESTS", 5_000))
+DIFFERENT = int(os.environ.get("FUZZ_REQUESTS", 3_000))
 WARM_UP = 2_000  # requests after which the memory is first looked at
 SECRET = "correct horse battery staple"  # what a reply must never repeat
 JSON = "application/json"

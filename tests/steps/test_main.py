@@ -12,6 +12,7 @@ from steps.main import lifecycle
 from tests.lifecycle.models import NOTE, TASK, last_run, trained
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_main_trains_evaluates_and_promotes_as_children_of_one_run(store: MlflowClient) -> None:
     lifecycle(TASK, TASK.configure(epochs=6, learning_rate=5e-3))

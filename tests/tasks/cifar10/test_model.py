@@ -74,7 +74,8 @@ def test_a_shortcut_is_projected_only_where_the_shape_changes(
     assert kernels.count((3, 3)) == 2
 
 
-@pytest.mark.parametrize("blocks", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("blocks", [1, 3])
 def test_the_gradient_reaches_every_weight(blocks: int) -> None:
     """One step moves them all: no shortcut or block is left out of the sum."""
     config = dataclasses.replace(
