@@ -74,10 +74,6 @@ class Answer(form.Form):
         """The JSON schema of `reply`."""
         raise NotImplementedError
 
-    def profile(self, served: Outputs) -> dict[str, Any]:
-        """What the answers to the validation split looked like, to compare those to other items with."""
-        return {}
-
     def perfect(self, targets: Outputs) -> Outputs:
         """Served outputs that are right, for targets (N, ...); None where no answer is the only right one."""
         return None
@@ -111,9 +107,3 @@ def not_shares(outputs: np.ndarray) -> str:
             f"that add up to {sums.min():.3g} to {sums.max():.3g}. End the model with a softmax"
         )
     return ""
-
-
-def deciles(values: np.ndarray, digits: int) -> list[float]:
-    """Least, largest, and what lies between the tenths."""
-    result: list[float] = np.quantile(values, np.linspace(0, 1, 11)).round(digits).tolist()
-    return result

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from forms import form, items
+from forms.corruption import Corrupted, of_numbers
 
 Shape = tuple[int | None, ...]  # of an item; None for a side that may be any
 
@@ -144,6 +145,10 @@ class Item(form.Form):
             item: A good one.
         """
         yield "bytes of the wrong size", not_as_many(b"seven", item)
+
+    def corrupted(self, inputs: np.ndarray, generator: np.random.Generator) -> Corrupted:
+        """The items (N, ...) made worse on purpose, in several ways; nothing where there is no telling how."""
+        yield from of_numbers(inputs, generator)
 
     def request_schema(self) -> dict[str, Any]:
         """What OpenAPI calls the request body of a prediction: JSON, and a file where files are taken."""

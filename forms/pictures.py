@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 from PIL import Image
 
+from forms.corruption import Corrupted, of_pictures
 from forms.item import Item, ItemError, Way, not_as_many
 from served.picture_file import END, JPEG, MOST_PIECES, MOST_SCANS, PNG, SCAN, bare, ended, upright
 
@@ -68,6 +69,10 @@ class PictureItem(Item):
         yield from super().hostile(item)
         yield "broken image", not_as_many(black(28)[:40], item)
         yield "decompression bomb", black(BOMB_SIDE)
+
+    def corrupted(self, inputs: np.ndarray, generator: np.random.Generator) -> Corrupted:
+        if isinstance(inputs, np.ndarray):  # those of any size are lazy, and nobody asks how sure an answer is
+            yield from of_pictures(inputs, vars(self)["white"], generator)
 
     def seen(self, item: np.ndarray) -> dict[str, Any]:
         return {"image": item.ravel().tolist()}

@@ -14,7 +14,7 @@ import mlflow
 from forms.outputs import arrays
 from lifecycle import runs
 from lifecycle.terminal import import_keras
-from lifecycle.training import Trained, add_card, log_data, log_model, measured
+from lifecycle.training import Trained, add_facts, log_data, log_model, measured
 from registry.candidates import find
 from registry.card import describe
 from serving.package import check_outputs, package
@@ -51,7 +51,7 @@ def adopt(task: Task, file: Path) -> Trained:
         with tempfile.TemporaryDirectory() as folder:
             packaged = package(task, model, validation, Path(folder))
             metrics = measured(task, validation, packaged.outputs, "val")
-            add_card(client, run, task, f"{name}, adopted", values, packaged, metrics, Path(folder))
+            add_facts(client, run, task, f"{name}, adopted", values, packaged, metrics, validation, Path(folder))
             adopted = log_model(client, run, task, name, values, packaged, metrics)
         describe(client, task, find(client, task, adopted.model_uri))
         primary = f"val_{task.primary.name}"

@@ -30,6 +30,8 @@ from lifecycle.model_files import keep_manifest
 from lifecycle.resuming import CONFIG_FILE, Interrupted, check_same_data, copy_curves, drop_checkpoint, restore
 from lifecycle.terminal import import_keras
 from lifecycle.trial import try_export
+from monitoring.making import make_profile
+from monitoring.profile import FILE as PROFILE_FILE
 from registry.candidates import NUMBER_METRIC, TASK_TAG, WEIGHTS_TAG, find, next_number
 from registry.card import ITEM_PARAM, Facts, describe, render
 from registry.store import retried_once
@@ -120,7 +122,7 @@ def train(
             packaged = package(task, model, validation, Path(folder))
             metrics = measured(task, validation, packaged.outputs, "val") | calibration.metrics(temperatures)
             metrics |= measured_on_training(task, packaged, train_split, len(validation))
-            add_card(client, run, task, run_name(config), values, packaged, metrics, Path(folder))
+            add_facts(client, run, task, run_name(config), values, packaged, metrics, validation, Path(folder))
             trained = log_model(client, run, task, config.model, values, packaged, metrics, config.epochs)
         log_figures(client, run, task, model, validation, packaged, temperatures)
         for checkpointed in [run] + ([interrupted.run] if interrupted else []):
@@ -209,7 +211,7 @@ def _dataset(split: Split, name: str) -> Dataset:
     return from_numpy(split.inputs, targets=split.targets, name=name, digest=digest)
 
 
-def add_card(
+def add_facts(
     client: MlflowClient,
     run: Run,
     task: Task,
@@ -217,9 +219,14 @@ def add_card(
     values: Mapping[str, Any],
     packaged: Package,
     metrics: dict[str, float],
+    validation: Split,
     folder: Path,
 ) -> None:
-    """Adds the model's card, as far as it is known by now, to the files that are logged with it."""
+    """Adds to the files that are logged with a model its reference profile, and its card as far as it is known by
+    now."""
+    profile = folder / PROFILE_FILE
+    profile.write_text(make_profile(task, Path(packaged.artifacts["onnx"]), validation).to_json())
+    packaged.artifacts["profile"] = str(profile)
     size = task.item.size(packaged.metadata["item_shape"])
     mlflow.log_param(ITEM_PARAM, f"{size} {packaged.metadata['item_type']}")
     facts = Facts(name, values, client.get_run(run.info.run_id).data.params, metrics)

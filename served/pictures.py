@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from .features import Features, of_pictures
 from .picture_file import JPEG, MOST_SCANS, PNG, SCAN, bare, ended, upright
 from .refusal import Refused
 from .values import Numbers, Values, unpacked
@@ -24,6 +25,9 @@ class Pictures(Values):
         """The size of a picture, for people."""
         height, width = self.shape[:2]
         return f"{width}×{height} pixels"
+
+    def features(self, batch: np.ndarray) -> Features:
+        return of_pictures(batch)
 
     def decoded(self, data: bytes) -> bytes:
         if data.startswith(SIGNATURES):

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from .features import Features, of_columns, of_values
 from .refusal import Refused
 from .words import as_word
 
@@ -88,6 +89,10 @@ class Values:
         if self.dtype.kind == "f" and not np.isfinite(batch).all():
             raise Refused("range", "expected finite numbers only")
         return [batch]
+
+    def features(self, batch: np.ndarray) -> Features:
+        """What items (N, ...) are watched by."""
+        return of_values(batch)
 
     def decoded(self, data: bytes) -> bytes:
         """The raw values of an item that came as a string, in C order, little-endian.
@@ -233,6 +238,9 @@ class Rows(Values):
         else:
             found = super().rows(frame)
         return found if self._plain or isinstance(found, list) else found.astype(object).tolist()
+
+    def features(self, batch: np.ndarray) -> Features:
+        return of_columns(batch, self.columns)
 
     def raw(self, item: Any) -> bytes:
         if isinstance(item, dict):

@@ -21,9 +21,10 @@ from mlflow.models import ModelSignature
 from mlflow.models.model import MLMODEL_FILE_NAME, Model
 from mlflow.pyfunc import save_model
 
-from forms.answer import deciles
 from forms.outputs import Outputs, arrays, each
+from served.session import HIDDEN
 from serving.export import export
+from serving.hidden import expose_hidden
 from serving.manifest import digest_of, manifest_of
 from serving.signature import example_of, signature_of
 from tasks.contract import Split, Task, UserError, answered, batches
@@ -110,7 +111,7 @@ class Package:
 
 
 def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> Package:
-    """Writes model.onnx, model.keras, golden.json, profile.json and the code that answers into `folder`.
+    """Writes model.onnx, model.keras, golden.json and the code that answers into `folder`.
 
     Raises:
         ExportError: The model cannot be exported.
@@ -125,13 +126,14 @@ def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> 
     # Keras takes long to begin, so it gets as much at once as may be in memory.
     expected = answered(validation.inputs, predicted, most=len(validation))
     export(model, folder / "model.onnx")
+    if None not in task.item.shape(validation.inputs):
+        expose_hidden(folder / "model.onnx", next(iter([*task.answer.counted, *task.answer.named, ""])))
     outputs = run_onnx(folder / "model.onnx", validation.inputs)
     check_values(task, outputs)
     served = task.answer.served(outputs)
     model.save(folder / "model.keras")
     (folder / "golden.json").write_text(json.dumps(golden(task, model, validation.inputs)))
-    (folder / "profile.json").write_text(json.dumps(profile(task, validation, served), indent=2))
-    files = {"onnx": "model.onnx", "keras": "model.keras", "golden": "golden.json", "profile": "profile.json"}
+    files = {"onnx": "model.onnx", "keras": "model.keras", "golden": "golden.json"}
     return Package(
         folder=folder,
         code=write_code(folder),
@@ -211,16 +213,22 @@ def check_values(task: Task, outputs: Outputs) -> None:
         raise UserError(f"The model does not give the answers of {task.name}: {problem}.")
 
 
-def run_onnx(path: Path, inputs: Any) -> Outputs:
-    """The graph's outputs for all inputs; by name where there are several."""
+def run_onnx(path: Path, inputs: Any, hidden: bool = False) -> Outputs:
+    """The graph's outputs for all inputs; by name where there are several.
+
+    Args:
+        path: Of the graph.
+        inputs: An array or items.
+        hidden: Whether the last hidden layer is one of them, where the graph gives it.
+    """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    names = [output.name for output in session.get_outputs()]
+    names = [output.name for output in session.get_outputs() if hidden or output.name != HIDDEN]
 
     def run(batch: np.ndarray) -> Outputs:
-        outputs = session.run(None, {name: batch})
+        outputs = session.run(names, {name: batch})
         return dict(zip(names, outputs, strict=True)) if len(names) > 1 else outputs[0]
 
     return answered(inputs, run)
@@ -238,14 +246,6 @@ def golden(task: Task, model: keras.Model, inputs: Any) -> dict[str, Any]:
         answers = task.answer.sent(served, way.as_files)
         requests.append({"way": way.name, "body": {"inputs": way.sent}, "predictions": answers})
     return {"tolerance": each(lambda *ways: max(ways), *tolerances), "requests": requests}
-
-
-def profile(task: Task, validation: Split, served: Outputs) -> dict[str, Any]:
-    """What inputs and predictions looked like, to compare served traffic with: deciles of each example's mean input
-    value, and what the answer's form counts."""
-    means = answered(validation.inputs, lambda batch: batch.reshape(len(batch), -1).mean(axis=1))
-    inputs = {"examples": len(validation), "input_mean_deciles": deciles(means, 4)}
-    return inputs | task.answer.profile(served)
 
 
 def weights_digest(model: keras.Model) -> str:

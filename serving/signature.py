@@ -14,6 +14,7 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, Tens
 from forms.answer import Answer
 from forms.item import Item, Shape
 from forms.outputs import Outputs
+from served.session import HIDDEN
 
 
 def signature_of(item: Item, answer: Answer, inputs: Any, graph: Path, served: Outputs) -> ModelSignature:
@@ -54,7 +55,8 @@ def example_of(item: Item, inputs: Any) -> Any:
 def _shapes(graph: Path) -> dict[str, Shape]:
     """Of each output by its name, without the batch."""
     outputs = onnx.load(graph, load_external_data=False).graph.output
-    sides = {output.name: list(output.type.tensor_type.shape.dim)[1:] for output in outputs}
+    answered = [output for output in outputs if output.name != HIDDEN]
+    sides = {output.name: list(output.type.tensor_type.shape.dim)[1:] for output in answered}
     return {name: tuple(side.dim_value or None for side in of_output) for name, of_output in sides.items()}
 
 

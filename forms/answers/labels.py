@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from forms.answer import Answer, deciles, not_shares
+from forms.answer import Answer, not_shares
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,6 @@ class Labels(Answer):
             "type": "object",
             "required": ["prediction", "probabilities"],
             "properties": {"prediction": prediction, "probabilities": probabilities},
-        }
-
-    def profile(self, served: np.ndarray) -> dict[str, Any]:
-        counts = np.bincount(served.argmax(axis=1), minlength=len(self.labels)).tolist()
-        return {
-            "confidence_deciles": deciles(served.max(axis=1), 6),
-            "predicted": dict(zip(self.labels, counts, strict=True)),
         }
 
     def perfect(self, targets: np.ndarray) -> np.ndarray:

@@ -42,9 +42,6 @@ class Mask(Answer):
         shares = {"type": "object", "required": list(self.classes), "properties": dict.fromkeys(self.classes, share)}
         return {"type": "object", "required": ["mask", "shares"], "properties": {"mask": mask, "shares": shares}}
 
-    def profile(self, served: np.ndarray) -> dict[str, Any]:
-        return {"predicted_shares": self._shares(served.argmax(axis=-1))}
-
     def _shares(self, likeliest: np.ndarray) -> dict[str, float]:
         """Each class's share of all pixels, by its name."""
         counts = np.bincount(likeliest.ravel(), minlength=len(self.classes))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from forms.answer import Answer, deciles
+from forms.answer import Answer
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,6 @@ class Number(Answer):
             words = "The share of the right values that lie between low and high."
             properties |= {"low": number, "high": number, "interval": {"const": self.interval, "description": words}}
         return {"type": "object", "required": list(properties), "properties": properties}
-
-    def profile(self, served: np.ndarray) -> dict[str, Any]:
-        return {"output_deciles": deciles(served[:, 0], 6)}
 
     def perfect(self, targets: np.ndarray) -> np.ndarray:
         return np.repeat(targets.reshape(-1, 1).astype(np.float32), self._outputs, axis=1)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from forms.answer import Answer, deciles
+from forms.answer import Answer
 from forms.pictures import png
 
 
@@ -42,9 +42,6 @@ class Picture(Answer):
             "description": "The picture that was made, a PNG file.",
         }
         return {"type": "object", "required": ["picture"], "properties": {"picture": picture}}
-
-    def profile(self, served: np.ndarray) -> dict[str, Any]:
-        return {"output_mean_deciles": deciles(served.reshape(len(served), -1).mean(axis=1), 4)}
 
     def likely(self, inputs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         return generator.integers(0, 256, inputs.shape, np.uint8)

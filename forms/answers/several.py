@@ -73,9 +73,6 @@ class Several(Answer):
         nested = {"type": "object", "required": list(answers), "properties": answers}
         return {"type": "object", "required": ["answers"], "properties": {"answers": nested}}
 
-    def profile(self, served: Outputs) -> dict[str, Any]:
-        return {"answers": self._each("profile", served)}
-
     def perfect(self, targets: Outputs) -> Outputs:
         perfect = self._each("perfect", targets)
         return None if any(one is None for one in perfect.values()) else perfect

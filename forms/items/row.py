@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from forms.corruption import PARTS, Corrupted, of_numbers
 from forms.item import Item, ItemError, Shape
 from served.words import as_word
 
@@ -96,6 +97,14 @@ class Row(Item):
             raise ItemError(f"There is no value for {_listed(missing)}.{said}")
         values = zip(self.columns, self._words, strict=True)
         return np.array([as_word(sent[name]) if choices else sent[name] for name, choices in values], dtype=object)
+
+    def corrupted(self, inputs: np.ndarray, generator: np.random.Generator) -> Corrupted:
+        worded = [place for place, words in enumerate(self._words) if words]
+        yield from of_numbers(inputs, generator, worded)
+        if self.missing:
+            for part in PARTS:
+                gone = generator.random(inputs.shape) < part
+                yield "values missing", np.where(gone, np.array(self.missing, inputs.dtype), inputs)
 
     def schema(self, shape: Shape, dtype: str) -> dict[str, Any]:
         properties = {name: self._property(choices) for name, choices in zip(self.columns, self._words, strict=True)}
