@@ -130,7 +130,8 @@ class Profile:
             confidences={name: Reference.from_json(one["confidence"]) for name, one in outputs.items()},
             labels={name: one["labels"] for name, one in outputs.items()},
             calibrations={
-                name: Calibration(*np.array(one["calibration"]), accuracy=one["accuracy"]) for name, one in outputs.items()
+                name: Calibration(*np.array(one["calibration"]), accuracy=one["accuracy"])
+                for name, one in outputs.items()
             },
             trials={
                 name: [Trial(kind, tuple(signature), error) for kind, signature, error in one["trials"]]

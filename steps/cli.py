@@ -130,12 +130,13 @@ def boolean(text: str) -> bool:
 
 
 def main(target: Parser, run: Callable[[argparse.Namespace], Any], argv: Sequence[str] | None = None) -> NoReturn:
-    """Parses, runs the step and leaves with its exit code."""
+    """Parses, runs the step and leaves with its exit code, which is 0 where the step gives no other."""
     set_up_logging()
+    code = 0
     try:
         with interruptible():
             use_own_folder()
-            run(target.read(argv))
+            code = run(target.read(argv)) or 0
         gc.freeze()  # or Python would walk a million imported objects once more before it ends
     except UserError as error:
         _leave(error, 2)
@@ -151,7 +152,7 @@ def main(target: Parser, run: Callable[[argparse.Namespace], Any], argv: Sequenc
         if reason := explained(error):
             _leave(reason, 2)
         raise  # a fault of ours
-    sys.exit(0)
+    sys.exit(code)
 
 
 def _leave(reason: object, code: int) -> NoReturn:

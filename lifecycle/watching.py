@@ -1,0 +1,153 @@
+"""Hold what was served against the profiles of the versions that served it, and say what follows."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from monitoring.record import compact, read
+
+from lifecycle import runs
+from lifecycle.model_files import fetch
+from monitoring.labels import read_labels
+from monitoring.profile import FILE, Profile
+from monitoring.report import html
+from monitoring.verdict import Verdict, corrected, decide
+from monitoring.windows import Watched, watched
+from registry.candidates import model_id_of
+from serving.rehearsal import RehearsalError
+from tasks.contract import Task, UserError
+
+LEAST_MINUTES, MOST_WINDOWS = 1, 1_000
+VERDICT_TAG = "verdict"
+
+
+@dataclass(frozen=True)
+class Span:
+    """What is looked at: so many hours until now, in windows of so many minutes, which begin at whole ones of UTC."""
+
+    hours: float
+    minutes: float
+
+    def windows(self, now: float) -> list[tuple[float, float]]:
+        """Begin and end of each, in seconds since 1970; the last one has not ended yet.
+
+        Raises:
+            UserError: There would be none, or too many.
+        """
+        if not self.minutes >= LEAST_MINUTES:
+            raise UserError(f"minutes must be at least {LEAST_MINUTES}, received {self.minutes:g}.")
+        if not 0 < self.hours * 60 / self.minutes <= MOST_WINDOWS:
+            raise UserError(
+                f"hours must be above 0 and make at most {MOST_WINDOWS} windows of {self.minutes:g} minutes, received "
+                f"{self.hours:g}."
+            )
+        size = 60 * self.minutes
+        last = now // size
+        first = (now - 3600 * self.hours) // size
+        return [(place * size, (place + 1) * size) for place in range(int(first), int(last) + 1)]
+
+
+def watch(task: Task, folder: Path, span: Span) -> Verdict:
+    """Looks at what a task's versions served, and logs a run with the report.
+
+    Args:
+        task: Whose versions.
+        folder: TRAFFIC_DIR of the servers.
+        span: Of time.
+
+    Raises:
+        UserError: There is no record.
+    """
+    if not folder.is_dir():
+        raise UserError(
+            f"There is no folder {folder}. Serve with TRAFFIC_DIR=<folder>, and name it with traffic=<folder>."
+        )
+    client = runs.connect()
+    note = f"Holds what the versions of **{task.name}** served against what they were validated on."
+    with runs.step_run(client, task, "monitor", f"monitor {task.name}", note):
+        compact(folder)
+        labels = read_labels(folder)
+        profiles: dict[str, Profile | None] = {}
+        windows = corrected(list(_windows(client, task, folder, span.windows(time.time()), profiles, labels)))
+        known = {source: profile for source, profile in profiles.items() if profile is not None}
+        accuracies = {
+            source: {name: one.accuracy for name, one in profile.calibrations.items()}
+            for source, profile in known.items()
+        }
+        verdict = decide(windows, accuracies)
+        _log(task, windows, known, verdict, note)
+    return verdict
+
+
+def traffic_folder(given: str) -> Path:
+    """The folder that is named, or TRAFFIC_DIR.
+
+    Raises:
+        UserError: Neither is.
+    """
+    named = given or os.environ.get("TRAFFIC_DIR", "")
+    if not named:
+        raise UserError("Expected the folder of the record: traffic=<folder>, or TRAFFIC_DIR as for the servers.")
+    return Path(named).expanduser()
+
+
+def _windows(
+    client: MlflowClient,
+    task: Task,
+    folder: Path,
+    spans: Sequence[tuple[float, float]],
+    profiles: dict[str, Profile | None],
+    labels: Mapping[str, str],
+) -> Iterator[Watched]:
+    """What each version did in each window in which it did something. Profiles are added as they are needed."""
+    for begin, end in spans:
+        traffic = read(folder, begin, end)
+        for source in sorted(set(traffic.rows["source"])):
+            found = re.fullmatch(rf"models:/{re.escape(task.name)}/(\d+)", source)
+            if not found:
+                continue
+            if source not in profiles:
+                profiles[source] = profile_of(client, task, found[1])
+            yield watched(traffic, source, begin, min(end, time.time()), profiles[source], labels)
+
+
+def profile_of(client: MlflowClient, task: Task, number: str) -> Profile | None:
+    """The profile of a version; None where it has none that this code can read, or is gone."""
+    try:
+        version = client.get_model_version(task.name, number)
+        with tempfile.TemporaryDirectory() as folder:
+            files = fetch(client, model_id_of(version), folder)
+            file = files.path / "artifacts" / FILE
+            return Profile.from_json(file.read_text(encoding="utf-8")) if file.exists() else None
+    except (MlflowException, RehearsalError):
+        return None
+
+
+def _log(task: Task, windows: Sequence[Watched], profiles: Mapping[str, Profile], verdict: Verdict, note: str) -> None:
+    """The run's metrics by window, its report, and what it says."""
+    for place, one in enumerate(windows):
+        values = {"items": one.items, "failed": one.failed, "items_per_second": one.load}
+        values |= {f"seconds_p{name}": value for name, value in zip(("50", "95", "99"), one.seconds, strict=False)}
+        values |= (
+            {"drift_severity": max((found.severity for found in one.findings), default=0.0)} if one.findings else {}
+        )
+        for kind, known in (("estimated", one.estimates), ("measured", one.measured)):
+            for output, figure in known.items():
+                if figure.value is not None:
+                    values[f"{kind}_accuracy{output and '_'}{output}"] = figure.value
+        mlflow.log_metrics(values, step=place, timestamp=int(1000 * one.end))
+    mlflow.log_text(html(task.name, windows, profiles, verdict), "report.html")
+    reasons = [[reason.level.word, reason.sentence, reason.when] for reason in verdict.reasons]
+    mlflow.log_dict({"verdict": verdict.level.word, "reasons": reasons}, "verdict.json")
+    mlflow.set_tag(VERDICT_TAG, verdict.level.word)
+    sentences = "\n".join(f"- {one.sentence}" for one in verdict.reasons[:10])
+    runs.describe(f"{note}\n\n**{verdict.level.word}**\n\n{sentences}\n\nThe whole report: artifact `report.html`.")

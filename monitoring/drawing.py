@@ -1,0 +1,125 @@
+"""Figures of a monitoring report. Every function returns a Matplotlib figure that no global state knows of."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.figure import Figure
+
+from monitoring.drift import LEVEL
+from monitoring.windows import QUANTILES, Watched
+
+# Okabe & Ito 2008: colours that people of any colour vision tell apart.
+MEASURED, ESTIMATED, LATENCY = "#D55E00", "#0072B2", ("#56B4E9", "#0072B2", "#000000")
+MOST_FEATURES = 14  # of a figure, the gravest
+
+
+def accuracy(windows: Sequence[Watched], output: str, expected: float) -> Figure:
+    """The accuracy of one output by window, as labels tell and as it is estimated, with 95 % intervals."""
+    figure = Figure(figsize=(8.4, 3.0), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(expected, color="grey", linestyle="--", label="on the validation split")
+    known = [(one, one.estimates.get(output), one.measured.get(output)) for one in windows]
+    estimates = [
+        (one, value.value, value.low, value.high) for one, value, _ in known if value and value.value is not None
+    ]
+    measured = [(one, value.value, value.low, value.high) for one, _, value in known if value]
+    for found, colour, marker, label in (
+        (estimates, ESTIMATED, "o", "estimated, without labels"),
+        (measured, MEASURED, "D", "measured, by labels"),
+    ):
+        if found:
+            values = np.array([one[1:] for one in found], float)
+            errors = np.abs(values[:, 1:].T - values[:, 0])
+            times = [_time(one[0]) for one in found]
+            axes.errorbar(times, values[:, 0], errors, fmt=marker, color=colour, capsize=3, label=label)
+    withheld = [_time(one) for one, value, _ in known if value and value.value is None]
+    if withheld:
+        axes.scatter(
+            withheld, [axes.get_ylim()[0]] * len(withheld), marker="x", color="grey", label="estimate withheld"
+        )
+    axes.set(ylabel=f"accuracy{output and ' of '}{output}")
+    _by_time(axes, windows)
+    figure.legend(loc="outside upper center", ncols=4, frameon=False)
+    return figure
+
+
+def severities(windows: Sequence[Watched]) -> Figure:
+    """How far each feature is from the validation split, window by window; a ring where that is no chance."""
+    worst: dict[str, float] = {}
+    for one in windows:
+        for found in one.findings:
+            worst[found.name] = max(worst.get(found.name, 0), found.severity)
+    names = sorted(worst, key=lambda name: -worst[name])[:MOST_FEATURES]
+    values = np.full((len(names), len(windows)), np.nan)
+    rings = []
+    for column, one in enumerate(windows):
+        for found in one.findings:
+            if found.name in names:
+                row = names.index(found.name)
+                values[row, column] = found.severity
+                if found.probability <= LEVEL:
+                    rings.append((column, row))
+    figure = Figure(figsize=(8.4, 0.27 * len(names) + 1.1), layout="constrained")
+    axes = figure.subplots()
+    picture = axes.imshow(values, cmap="YlOrRd", vmin=0, vmax=max(0.3, np.nanmax(values, initial=0)), aspect="auto")
+    if rings:
+        axes.scatter(*zip(*rings, strict=True), s=26, facecolors="none", edgecolors="black", label="no chance")
+    axes.set_yticks(range(len(names)), names)
+    step = max(1, len(windows) // 8)
+    axes.set_xticks(range(0, len(windows), step), [_time(one).strftime("%d %b %H:%M") for one in windows[::step]])
+    figure.colorbar(picture, label="severity")
+    return figure
+
+
+def operation(windows: Sequence[Watched]) -> Figure:
+    """Load and time to answer by window."""
+    figure = Figure(figsize=(8.4, 3.6), layout="constrained")
+    load, seconds = figure.subplots(2, 1, sharex=True)
+    load.step([_time(one) for one in windows], [one.load for one in windows], where="mid", color=ESTIMATED)
+    load.set(ylabel="items/s", ylim=(0, None))
+    load.grid(alpha=0.3)
+    answered = [one for one in windows if one.seconds]
+    for place, quantile in enumerate(QUANTILES):
+        values = [1000 * one.seconds[place] for one in answered]
+        times = [_time(one) for one in answered]
+        seconds.plot(times, values, marker=".", color=LATENCY[place], label=f"{100 * quantile:.0f} %")
+    seconds.set(ylabel="ms to answer", yscale="log")
+    seconds.legend(ncols=3, frameon=False)
+    _by_time(seconds, windows)
+    return figure
+
+
+def mixes(windows: Sequence[Watched], output: str, before: Mapping[str, float]) -> Figure:
+    """Shares of the predicted labels over all windows, beside those on the validation split."""
+    items = np.array([one.items for one in windows if output in one.mix], float)
+    shares = [list(one.mix[output].values()) for one in windows if output in one.mix]
+    now = np.average(shares, axis=0, weights=items)
+    figure = Figure(figsize=(8.4, 2.8), layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(len(before))
+    axes.bar(places - 0.2, list(before.values()), 0.4, color="lightgrey", label="validation split")
+    axes.bar(places + 0.2, now, 0.4, color=ESTIMATED, label="served")
+    slanted = max(map(len, before)) > 4
+    axes.set_xticks(places, list(before), rotation=30 if slanted else 0, ha="right" if slanted else "center")
+    axes.set(ylabel=f"share of the answers{output and ' of '}{output}")
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
+    return figure
+
+
+def _time(window: Watched) -> datetime.datetime:
+    """The middle of it, in UTC."""
+    return datetime.datetime.fromtimestamp((window.begin + window.end) / 2, datetime.UTC)
+
+
+def _by_time(axes: Axes, windows: Sequence[Watched]) -> None:
+    half = datetime.timedelta(seconds=(windows[0].end - windows[0].begin) / 2)
+    axes.set_xlim(_time(windows[0]) - half, _time(windows[-1]) + half)
+    locator = AutoDateLocator(maxticks=8)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.grid(alpha=0.3)
