@@ -128,7 +128,7 @@ def _packed(folder: Path, hour: str) -> tuple[list[Path], set[str]]:
     """The files with packed rows of an hour, and the names of the files that they were made of."""
     matches = [PACKED.fullmatch(path.name) for path in sorted(folder.glob(f"{hour}*.parquet"))]
     packed = [folder / match[0] for match in matches if match]
-    return packed, {name for path in packed for name in json.loads(pq.read_schema(path).metadata[NAMES])}
+    return packed, {name for path in packed for name in json.loads(pq.read_metadata(path).metadata[NAMES])}
 
 
 def _beside(path: Path, name: str) -> Path:
@@ -151,12 +151,12 @@ def _by_source(features: pa.Table) -> dict[str, dict[str, np.ndarray]]:
 
 
 def _is_quiet(hour: Path, now: float) -> bool:
-    """Whether there are lines to be packed, and nobody writes any more."""
-    changed = []
+    """Whether there is a folder of lines, and nobody writes there any more."""
+    changed = [0.0]
     for path in hour.glob("*.jsonl"):
         with contextlib.suppress(FileNotFoundError):
             changed.append(path.stat().st_mtime)
-    return bool(changed) and max(changed) < now - QUIET_SECONDS
+    return hour.is_dir() and max(changed) < now - QUIET_SECONDS
 
 
 def _pack(folder: Path, hour: str) -> bool:

@@ -28,9 +28,7 @@ SCHEMAS = {
         }
     ),
     # A row a value; rows say nothing of which values belong to one item. The times are those of a whole group.
-    "features": pa.schema(
-        {"source": TEXT, "earliest": NUMBER, "latest": NUMBER, "name": TEXT, "value": pa.float32()}
-    ),
+    "features": pa.schema({"source": TEXT, "earliest": NUMBER, "latest": NUMBER, "name": TEXT, "value": pa.float32()}),
     # A row an item, whose raw values are little-endian and in C order.
     "inputs": pa.schema(
         {
@@ -89,7 +87,7 @@ def _rows(line: dict[str, Any]) -> pa.Table:
 
 
 def _inputs(line: dict[str, Any]) -> pa.Table:
-    return _items(line | {"data": [base64.b64decode(one) for one in line["data"]]}, SCHEMAS["inputs"])
+    return _items(line | {"data": [base64.b64decode(one, validate=True) for one in line["data"]]}, SCHEMAS["inputs"])
 
 
 def _features(line: dict[str, Any]) -> pa.Table:

@@ -123,7 +123,7 @@ class OnnxModel(PythonModel):
             self._recorder.refused(kind, seconds)
 
     def end_traffic(self, is_replaced: bool = False) -> None:
-        """Writes what is recorded and not written yet; of a version that is replaced also what it is still answering."""
+        """Writes what is noted so far, and of a version that is replaced also what it is still answering."""
         if self._recorder is not None and is_replaced:
             self._recorder.retire()
         elif self._recorder is not None:

@@ -176,8 +176,8 @@ def source_of(name: str, version: str, model_id: str) -> str:
 def outputs_of(answer: dict[str, Any]) -> Outputs:
     """What is recorded of the answers that metadata describe: of probabilities the likeliest label, of numbers the
     number. Of pictures and the like there is nothing to be put in a row."""
-    each = answer["answers"] if "answers" in answer else {"": answer}
+    each = answer.get("answers", {"": answer})
     numbers: Outputs = {
         name: None for name, one in each.items() if one["writer"] == "numbers" and "value" in one.get("columns", ())[:1]
     }
-    return {**answer["counted"], **numbers}
+    return {**answer.get("counted", {}), **numbers}

@@ -135,7 +135,7 @@ class Files:
         return sum(line.items for line, end in zip(chunk, ends[1:], strict=True) if end <= size), problem
 
     def _path(self) -> Path:
-        """The file for now; another one where the last has become large, so that there is always an old one to remove."""
+        """The file for now. A large one is followed by another, so that there always is an old one to remove."""
         folder = self._folder / time.strftime(HOUR_FORMAT, time.gmtime())
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / self._file

@@ -61,7 +61,11 @@ def same(one: Traffic, other: Traffic) -> bool:
     """Whether the two have the same rows and values, in whatever order."""
     ids = [sorted(zip(each.rows["type"], each.rows["id"], strict=True)) for each in (one, other)]
     values = [
-        {(source, name): sorted(np.nan_to_num(values, nan=-1)) for source, of in each.features.items() for name, values in of.items()}
+        {
+            (source, name): sorted(np.nan_to_num(values, nan=-1))
+            for source, of in each.features.items()
+            for name, values in of.items()
+        }
         for each in (one, other)
     ]
     inputs = [sorted(each.inputs["data"]) for each in (one, other)]

@@ -406,7 +406,9 @@ def test_a_full_disk_loses_what_is_told_and_nothing_else(
     assert len(caplog.records) == 2
 
 
-def test_lines_that_were_written_before_the_disk_was_full_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_that_were_written_before_the_disk_was_full_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Disk(monkeypatch, 7)
     written = Files(tmp_path, 10**9)
     recorded, problem = written.append([Line(b"[1]\n", 10), Line(b"[2]\n", 5)])
@@ -472,7 +474,12 @@ def test_a_place_that_cannot_be_written_is_told_once(
     ],
 )
 def test_a_setting_that_cannot_be_used_is_told_in_a_line(
-    name: str, value: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    name: str,
+    value: str,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("TRAFFIC_DIR", str(tmp_path))
     monkeypatch.setenv(name, value)
@@ -513,7 +520,7 @@ def test_a_version_that_is_replaced_records_what_it_is_still_answering(
 
 
 WRITER = """
-import pathlib, sys
+import pathlib, sys, time
 import numpy as np
 from served import record
 from served.record_files import Settings
@@ -525,6 +532,8 @@ shares, batch = np.array([[0.9, 0.1]], np.float32), np.zeros((1, 2), np.float32)
 for number in range(int(sys.argv[3])):
     recorder.begin(f"r{number}")
     recorder.answered([batch], shares, 0.001)
+    if record.EVERY_SECONDS < 1:
+        time.sleep(0.0001)
     if number == 1000:
         print("ready", flush=True)
 """
@@ -540,7 +549,7 @@ def test_a_process_that_is_killed_leaves_files_that_can_be_read(tmp_path: Path) 
     process = writer(tmp_path / "traffic", 0.0001, 10**9)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
-    time.sleep(0.2)
+    time.sleep(0.5)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     names = read(tmp_path / "traffic").rows["id"]
