@@ -7,14 +7,14 @@ number first, which takes most of the time of a request. With that note MLflow 3
 """
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 TABLES = ("dataframe_split", "dataframe_records")
 INVOCATIONS = "/invocations"
 ID_HEADER = b"x-request-id"
 
-Message = dict[str, Any]
+Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
@@ -70,7 +70,7 @@ def name_requests(begin: Callable[[str], str], end: Callable[[], None]) -> None:
         else:
             await answer(self, scope, ending if scope["type"] == "lifespan" else receive, send)
 
-    FastAPI.__call__ = named  # type: ignore[assignment,method-assign]
+    FastAPI.__call__ = named  # type: ignore[method-assign]
 
 
 def naming(send: Send, name: str) -> Send:

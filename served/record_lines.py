@@ -23,6 +23,7 @@ except ImportError:  # the container has it, other servers may not; it is ten ti
 # Names of the classes whose probabilities an output has; None where it has a number. By the name of the output, which
 # is empty where there is one.
 Outputs = dict[str, list[str] | None]
+Columns = dict[str, list[Any]]
 
 MOST_ROWS = 400  # in a line
 MOST_LABELS = 100  # whose probabilities are recorded, too; thousands would take most of the time and of the room
@@ -84,7 +85,11 @@ class Lines:
         """The lines for these requests; an item of theirs is counted with one of them."""
         refused = [one for one in served if isinstance(one, Refusal)]
         if refused:
-            columns = {"id": [one.id for one in refused], **_times(refused), "kind": [one.kind for one in refused]}
+            columns: Columns = {
+                "id": [one.id for one in refused],
+                **_times(refused),
+                "kind": [one.kind for one in refused],
+            }
             yield from self._lines("refusal", columns, items=1)
         answered = [one for one in served if isinstance(one, Answered)]
         if answered:
@@ -98,7 +103,7 @@ class Lines:
 
     def _predictions(self, answered: list[Answered]) -> Iterator[Line]:
         names = [name for one in answered for name in one.names]
-        columns = {"id": names, **_times(answered, [one.items for one in answered])}
+        columns: Columns = {"id": names, **_times(answered, [one.items for one in answered])}
         if not self._outputs:
             yield from self._lines("prediction", columns, items=1)
         for place, (output, labels) in enumerate(self._outputs.items()):
@@ -129,11 +134,11 @@ class Lines:
         items = (item for batch in one.inputs for item in batch)
         for name, item in zip(one.names, items, strict=True):
             sent = item.astype(item.dtype.newbyteorder("<"), copy=False)
-            columns = {"id": [name], "time": [round(one.time, 3)], "shape": [list(item.shape)]}
+            columns: Columns = {"id": [name], "time": [round(one.time, 3)], "shape": [list(item.shape)]}
             data = [base64.b64encode(sent.tobytes()).decode()]
             yield from self._lines("input", columns | {"data": data}, items=0, dtype=item.dtype.name)
 
-    def _lines(self, kind: str, columns: dict[str, list[Any]], items: int, **more: Any) -> Iterator[Line]:
+    def _lines(self, kind: str, columns: Columns, items: int, **more: Any) -> Iterator[Line]:
         """Lines of at most MOST_ROWS; `items` is how many are counted with a row."""
         rows = len(columns["id"])
         for begin in range(0, rows, MOST_ROWS):

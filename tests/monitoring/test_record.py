@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from monitoring import record
+from monitoring import record, tables
 from monitoring.record import Traffic, compact, read
 
 SOURCE = "models:/digits/3"
@@ -197,7 +197,7 @@ def test_killed_at_any_point_nothing_is_lost_or_double(
 
         for name in ("replace", "unlink", "rmdir"):
             patch.setattr(Path, name, dying(getattr(Path, name)))
-        patch.setattr(record.os, "fsync", dying(os.fsync))
+        patch.setattr(os, "fsync", dying(os.fsync))
         try:
             compact(tmp_path)
         except Killed:
@@ -213,7 +213,7 @@ def test_killed_at_any_point_nothing_is_lost_or_double(
 
 def test_what_is_packed_while_it_is_read_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, ALL)
-    before, tables_of = read(tmp_path), record.tables_of
+    before, tables_of = read(tmp_path), tables.tables_of
 
     def packed_meanwhile(path: Path) -> Any:
         monkeypatch.setattr(record, "tables_of", tables_of)

@@ -23,7 +23,7 @@ from mlflow.exceptions import MlflowException
 from onnx import TensorProto
 
 from monitoring.record import read
-from served import record, record_files
+from served import record
 from served.model import OnnxModel
 from served.record import Recorder, outputs_of, source_of
 from served.record_files import Files, Line, Settings, settings
@@ -207,7 +207,12 @@ def test_few_items_are_held_back_until_there_are_more(make: Make, tmp_path: Path
 
 def test_two_hundred_items_a_second_are_described(make: Make, tmp_path: Path) -> None:
     described = []
-    recorder = make(lambda batch: described.append(len(batch)) or columns_of(batch))
+
+    def noting(batch: np.ndarray) -> dict[str, np.ndarray]:
+        described.append(len(batch))
+        return columns_of(batch)
+
+    recorder = make(noting)
     asked(recorder, 150)
     asked(recorder, 3, np.repeat(SHARES, 40, axis=0))
     recorder.flush()
@@ -367,7 +372,7 @@ class Disk:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
         self.room = room
         self._write = os.write
-        monkeypatch.setattr(record_files.os, "write", self.write)
+        monkeypatch.setattr(os, "write", self.write)
 
     def write(self, descriptor: int, data: bytes) -> int:
         if self.room <= 0:
@@ -440,11 +445,11 @@ def test_a_file_that_is_removed_while_it_is_written_is_written_again(
     recorder, write = make(), os.write
 
     def removing(descriptor: int, data: bytes) -> int:
-        monkeypatch.setattr(record_files.os, "write", write)
+        monkeypatch.setattr(os, "write", write)
         shutil.rmtree(tmp_path / "traffic")
         return write(descriptor, data)
 
-    monkeypatch.setattr(record_files.os, "write", removing)
+    monkeypatch.setattr(os, "write", removing)
     asked(recorder, 3)
     recorder.flush()
     assert len(read(tmp_path / "traffic").rows) == 3

@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import pytest
@@ -30,7 +31,7 @@ GENERATED = re.compile(r"[0-9a-f]{12}-\d+")
 Server = Callable[..., contextlib.AbstractContextManager[int]]
 
 
-def ask(port: int, body: object, name: str = "") -> requests.Response:
+def ask(port: int, body: Any, name: str = "") -> requests.Response:
     headers = {"X-Request-Id": name} if name else {}
     return requests.post(f"http://127.0.0.1:{port}/invocations", json=body, headers=headers, timeout=30)
 
