@@ -63,11 +63,6 @@ def test_a_server_records_what_it_answers_and_tells_the_id(server: Server, model
     assert {f"probability of {digit}" for digit in range(10)} <= set(found.features["models:/m-12ab"])
 
 
-def test_without_a_folder_no_id_is_told(saved: Path) -> None:
-    with slim_server(saved) as port:
-        assert "X-Request-Id" not in ask(port, {"inputs": read_golden(saved).items("numbers")[:1]}, "order-7").headers
-
-
 @pytest.mark.slow
 def test_several_workers_lose_nothing_when_they_are_ended(saved: Path, tmp_path: Path) -> None:
     items = read_golden(saved).items("numbers")
