@@ -76,24 +76,34 @@ class Recorder:
         return name
 
     def answered(self, batches: list[np.ndarray], outputs: Any, seconds: float) -> None:
-        """Notes that the items in these batches (N, ...) were answered, which took that long until now."""
-        items = sum(map(len, batches))
-        columns = {name: np.asarray(outputs[name] if name else outputs) for name in self._outputs}
+        """Notes that items were answered, which took that long until now.
+
+        Args:
+            batches: One of all items (N, ...), or one of each (1, ...).
+            outputs: Those of the model, as served/model.py has them.
+            seconds: That it took.
+        """
+        # Every microsecond here is one of a request's; generators and further functions would be as many again.
+        items = len(batches) if len(batches) > 1 else len(batches[0])
+        columns, size = {}, 0
+        for output in self._outputs:
+            column = columns[output] = np.asarray(outputs[output] if output else outputs)
+            size += column.nbytes
         is_kept = self._share > 0 and random.random() < self._share
-        described = min(items, self._wanted)
-        self._wanted -= described
-        inputs = batches if is_kept else first(batches, described) if described and self._takes_inputs else []
-        size = sum(column.nbytes for column in columns.values())
-        size_with_inputs = size + sum(batch.nbytes for batch in inputs)
+        described, inputs, more = min(items, self._wanted), [], 0
+        if is_kept or described:
+            self._wanted -= described
+            inputs = batches if is_kept else first(batches, described) if self._takes_inputs else []
+            more = sum(batch.nbytes for batch in inputs)
         name, began = _id.get() or self._new_id(), time.time() - seconds
         with self._noting:
             if len(self._waiting) >= MOST_REQUESTS or self._bytes + size > MOST_BYTES:
                 self._lost += items
                 return
-            if self._bytes + size_with_inputs > MOST_BYTES:
+            if self._bytes + size + more > MOST_BYTES:
                 self._lost += items * is_kept
-                inputs, size_with_inputs, is_kept = [], size, False
-            self._bytes += size_with_inputs
+                inputs, more, is_kept = [], 0, False
+            self._bytes += size + more
             self._waiting.append(Answered(name, began, seconds, items, columns, described, inputs, is_kept))
 
     def refused(self, kind: str, seconds: float) -> None:

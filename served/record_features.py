@@ -97,4 +97,7 @@ def shuffled(values: np.ndarray) -> np.ndarray:
 
 def numbers(values: np.ndarray) -> list[float | None]:
     """As JSON has them, to the seven digits of float32; None for what is no number."""
-    return [float(f"{value:.7g}") if math.isfinite(value) else None for value in values.tolist()]
+    wide = np.where(np.isfinite(values), values, np.nan).astype(np.float64)
+    size = np.abs(wide)
+    scale = 10.0 ** (6 - np.floor(np.log10(np.where(size > 0, size, 1))))  # to whole numbers of seven digits
+    return [value if value == value else None for value in (np.round(wide * scale) / scale).tolist()]

@@ -155,6 +155,6 @@ class Lines:
 def _times(served: Sequence[Answered | Refusal], counts: Sequence[int] | int = 1) -> dict[str, list[float]]:
     """When these requests came and how long they took, each as often as `counts` says."""
     return {
-        "time": np.repeat([round(one.time, 3) for one in served], counts).tolist(),
-        "seconds": np.repeat([round(one.seconds, 6) for one in served], counts).tolist(),
+        "time": np.repeat(np.round([one.time for one in served], 3), counts).tolist(),
+        "seconds": np.repeat(np.round([one.seconds for one in served], 6), counts).tolist(),
     }

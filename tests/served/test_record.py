@@ -26,6 +26,7 @@ from monitoring.record import read
 from served import record
 from served.model import OnnxModel
 from served.record import Recorder, outputs_of, source_of
+from served.record_features import numbers
 from served.record_files import Files, Line, Settings, settings
 from tests.conftest import ROOT
 from tests.served.graphs import NUMBERS, loaded
@@ -246,6 +247,14 @@ def test_what_is_no_number_is_none(make: Make, tmp_path: Path) -> None:
     asked(recorder, 10, value=1.0)
     recorder.flush()
     assert np.isnan(read(tmp_path / "traffic").features[SOURCE]["missing"]).sum() == 10
+
+
+def test_numbers_have_the_digits_that_float32_has() -> None:
+    given = np.array([0, 0.9, -1 / 3, 1e-30, 1234567, 3.4e38, 1e-45, np.inf, np.nan], np.float32)
+    written = numbers(given)
+    assert written[:5] == [0, 0.9, -0.3333333, pytest.approx(1e-30, rel=1e-12), 1234567]
+    assert written[5:7] == pytest.approx([3.4e38, 1.4e-45], rel=1e-2)
+    assert written[7:] == [None, None]
 
 
 def test_raw_inputs_are_recorded_only_where_that_is_asked_for(make: Make, tmp_path: Path) -> None:
@@ -528,6 +537,7 @@ WRITER = """
 import pathlib, sys, time
 import numpy as np
 from served import record
+from served.record_features import numbers
 from served.record_files import Settings
 record.EVERY_SECONDS = float(sys.argv[2])
 folder = pathlib.Path(sys.argv[1])
