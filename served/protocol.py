@@ -55,6 +55,8 @@ def name_requests(begin: Callable[[str], str], end: Callable[[], None]) -> None:
         return
     from fastapi import FastAPI
 
+    if hasattr(FastAPI, "names_requests"):
+        return
     answer = FastAPI.__call__
 
     async def named(self: Any, scope: Message, receive: Receive, send: Send) -> None:
@@ -71,6 +73,7 @@ def name_requests(begin: Callable[[str], str], end: Callable[[], None]) -> None:
             await answer(self, scope, ending if scope["type"] == "lifespan" else receive, send)
 
     FastAPI.__call__ = named  # type: ignore[method-assign]
+    FastAPI.names_requests = True  # type: ignore[attr-defined]
 
 
 def naming(send: Send, name: str) -> Send:

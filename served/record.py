@@ -85,12 +85,14 @@ class Recorder:
         """
         # Every microsecond here is one of a request's; generators and further functions would be as many again.
         items = len(batches) if len(batches) > 1 else len(batches[0])
-        columns, size = {}, 0
+        columns: dict[str, np.ndarray] = {}
+        size = 0
         for output in self._outputs:
             column = columns[output] = np.asarray(outputs[output] if output else outputs)
             size += column.nbytes
         is_kept = self._share > 0 and random.random() < self._share
-        described, inputs, more = min(items, self._wanted), [], 0
+        wanted, inputs, more = self._wanted, [], 0
+        described = min(items, wanted) if wanted > 0 else 0  # several threads at once may have taken too many
         if is_kept or described:
             self._wanted -= described
             inputs = batches if is_kept else first(batches, described) if self._takes_inputs else []

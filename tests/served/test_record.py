@@ -296,7 +296,7 @@ def test_other_ids_are_replaced(make: Make, sent: str) -> None:
     assert make().begin(sent) not in (first, second)
 
 
-def test_requests_of_one_thread_are_not_taken_for_each_other(make: Make, tmp_path: Path) -> None:
+def test_requests_at_once_are_not_taken_for_each_other(make: Make, tmp_path: Path) -> None:
     recorder = make()
     started = threading.Barrier(4)
 
