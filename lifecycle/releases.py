@@ -17,6 +17,7 @@ from lifecycle.model_files import fetch
 from registry.candidates import find
 from serving.gateway.champion import Release
 from serving.gateway.loading import Loader
+from serving.gateway.traffic import Traffic
 from tasks.contract import Task, UserError, one_line
 
 
@@ -41,6 +42,7 @@ def release(client: MlflowClient, task: Task, version: str, loader: Loader) -> R
         answer=answer_form,
         figures={name: value for name, value in sorted(candidate.metrics.items()) if _is_figure(name)},
         predict=model.predict,
+        traffic=Traffic(model.unwrap_python_model(), uri),
     )
 
 

@@ -93,6 +93,8 @@ class Metrics:
         self._counters: dict[tuple[str, str], Any] = {}
         self._histograms: dict[str, Any] = {}
         self._labels = self._known(labels)
+        self._recorded = counter("model_traffic_recorded", "Items that stand in the record of traffic")
+        self._lost = counter("model_traffic_lost", "Items that should stand there, and do not")
         self._seconds = histogram("model_seconds", "Time to decode a request and run the model", *SECONDS)
         self._items = histogram("model_batch_items", "Items in a request", 1, 2, 4, 8, 16, 32, 64, 128, 256, 1024)
 
@@ -126,6 +128,11 @@ class Metrics:
         """Counts a request without an answer, by the reason, one of KINDS."""
         self._requests.inc()
         self._errors.labels(kind).inc()
+
+    def traffic(self, recorded: int, lost: int) -> None:
+        """Counts items that were recorded, and such as could not be."""
+        self._recorded.inc(recorded)
+        self._lost.inc(lost)
 
     def observed(self, answer: Any, items: Any, labels: Labels | None = None) -> Any:
         """`answer(items)`, counted and timed.

@@ -3,6 +3,7 @@
 import gc
 import os
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ import pandas as pd
 import yaml
 from mlflow.pyfunc.model import PythonModel
 
-from .metrics import Metrics, serve_metrics
+from .metrics import Metrics, registered_as, serve_metrics
 from .pictures import Painted, Pictures, PicturesOfAnySize
-from .protocol import take_every_payload
+from .protocol import name_requests, take_every_payload
+from .record import Count, Recorder, outputs_of, source_of
+from .record_files import settings
 from .refusal import Refused
 from .session import Session
 from .values import Named, Numbers, Probabilities, Rows, Values
@@ -33,18 +36,21 @@ WRITERS = {"numbers": Numbers, "probabilities": Probabilities, "pictures": Paint
 class OnnxModel(PythonModel):
     """Runs `model.onnx`. The shape and type of one item are read from the graph, preprocessing is inside it.
 
-    In a scoring server it also tells Prometheus what it does.
+    In a scoring server it also tells Prometheus what it does, and keeps a record of it where it is asked to.
     """
 
     def load_context(self, context: Any) -> None:
         onnx = Path(context.artifacts["onnx"])
         folder = onnx.parent.parent
-        metadata = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))["metadata"]
+        described = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
+        metadata = described["metadata"]
         self._session = Session(onnx)
         self._reader = reader_of(metadata["item"], self._session)
         self._writer = writer_of(metadata["answer"])
         self._writer.check(self._session.outputs)
         self._columns = metadata["answer"].get("columns")
+        self._recorded = outputs_of(metadata["answer"])
+        self._recorder: Recorder | None = None
         self.any_size = self._reader.any_size
         self._one_picture = threading.Lock()
         self._metrics: Metrics | None = None
@@ -54,6 +60,10 @@ class OnnxModel(PythonModel):
         if "__pyfunc_model_path__" in os.environ:  # how MLflow tells its scoring server what to load
             self._metrics = serve_metrics(folder, metadata["answer"]["counted"])
             self._settled = False
+            source = source_of(*registered_as(folder), described.get("model_id") or "")
+            self.record_traffic(source, self._metrics.traffic if self._metrics else None)
+            if self._recorder is not None:
+                name_requests(self._recorder.begin, self._recorder.close)
 
     def predict(self, context: Any, model_input: Given, params: Any = None) -> Any:
         """The model's outputs for some items.
@@ -82,21 +92,67 @@ class OnnxModel(PythonModel):
             # 70 ms in the middle of a request.
             gc.freeze()
             self._settled = True
-        if self._metrics is None:
-            outputs = self._answer(model_input)
-        else:
-            outputs = self._metrics.observed(self._answer, model_input)
+        answer = self._answer if self._recorder is None else self._noted
+        outputs = answer(model_input) if self._metrics is None else self._metrics.observed(answer, model_input)
         asked = {name: value for name, value in (params or {}).items() if value is not None}
         answers = self._writer.asked(outputs, self._config | asked)
         if isinstance(model_input, pd.DataFrame) and isinstance(answers, np.ndarray) and answers.ndim == 2:
             return pd.DataFrame(answers, model_input.index, self._columns)  # as MLflow's flavors answer tables
         return answers
 
+    def record_traffic(self, source: str, count: Count | None = None) -> None:
+        """Keeps a record of what is served from now on, where the environment says so; see served/record.py.
+
+        Args:
+            source: What answers, as a URI of MLflow.
+            count: Whom to tell how much is recorded.
+        """
+        found = settings()
+        if found is not None:
+            features = getattr(self._reader, "features", None)
+            self._recorder = Recorder(found, source, self._recorded, features, count)
+
+    def begin(self, sent: str) -> str:
+        """The id of the request that this context is about to answer: `sent`, where that can be one. Empty where
+        nothing is recorded."""
+        return "" if self._recorder is None else self._recorder.begin(sent)
+
+    def refused(self, kind: str, seconds: float) -> None:
+        """Notes that the server refused this context's request before it came here."""
+        if self._recorder is not None:
+            self._recorder.refused(kind, seconds)
+
+    def end_traffic(self, is_replaced: bool = False) -> None:
+        """Writes what is noted so far, and of a version that is replaced also what it is still answering."""
+        if self._recorder is not None and is_replaced:
+            self._recorder.retire()
+        elif self._recorder is not None:
+            self._recorder.close()
+
+    def _noted(self, given: Any) -> Any:
+        """As `_answer`, and has it recorded."""
+        assert self._recorder is not None
+        started = time.perf_counter()
+        try:
+            items, batches = self._read(given)
+            outputs = self._answers(items, batches)
+        except Exception as error:
+            self._recorder.refused(getattr(error, "kind", "internal"), time.perf_counter() - started)
+            raise
+        self._recorder.answered(batches, outputs, time.perf_counter() - started)
+        return outputs
+
     def _answer(self, given: Any) -> Any:
+        return self._answers(*self._read(given))
+
+    def _read(self, given: Any) -> tuple[Any, list[np.ndarray]]:
+        """The items that were passed, and as the network takes them."""
         items = self._reader.listed(given)
         if len(items) == 0:
             raise Refused("empty", "expected at least one item, received none")
-        batches = self._reader.batches(items)
+        return items, self._reader.batches(items)
+
+    def _answers(self, items: Any, batches: list[np.ndarray]) -> Any:
         if not self.any_size:
             return self._values(batches[0])
         answers = [self._one(batch, isinstance(item, str)) for batch, item in zip(batches, items, strict=True)]

@@ -1,4 +1,4 @@
-"""Every payload of MLflow's scoring protocol.
+"""Every payload of MLflow's scoring protocol, and a name for every request.
 
 The signature of a model says what it takes, and the model looks at each item itself. MLflow is told so by a note in the
 MLmodel file that it makes for models with type hints; a model without it has its nested lists copied and cast number by
@@ -7,9 +7,16 @@ number first, which takes most of the time of a request. With that note MLflow 3
 """
 
 import sys
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 TABLES = ("dataframe_split", "dataframe_records")
+INVOCATIONS = "/invocations"
+ID_HEADER = b"x-request-id"
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
 
 
 def take_every_payload() -> None:
@@ -34,3 +41,47 @@ def take_every_payload() -> None:
 
     server._parse_json_data, server.parse_csv_input = parsed, columns
     server.takes_every_payload = True
+
+
+def name_requests(begin: Callable[[str], str], end: Callable[[], None]) -> None:
+    """Has the scoring server of this process, if it is one, give every request an id.
+
+    Args:
+        begin: Is called with the id that was sent, in the context that answers; gives the one that is sent back.
+        end: Is called when the last request is answered. No other moment is sure: uvicorn ends its process with a
+            signal, which leaves Python no time.
+    """
+    if "mlflow.pyfunc.scoring_server" not in sys.modules:
+        return
+    from fastapi import FastAPI
+
+    if hasattr(FastAPI, "names_requests"):
+        return
+    answer = FastAPI.__call__
+
+    async def named(self: Any, scope: Message, receive: Receive, send: Send) -> None:
+        async def ending() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                end()
+            return message
+
+        if scope["type"] == "http" and scope["path"].endswith(INVOCATIONS):
+            sent = dict(reversed(scope["headers"])).get(ID_HEADER, b"")  # the first of a name counts
+            await answer(self, scope, receive, naming(send, begin(sent.decode("latin-1"))))
+        else:
+            await answer(self, scope, ending if scope["type"] == "lifespan" else receive, send)
+
+    FastAPI.__call__ = named  # type: ignore[method-assign]
+    FastAPI.names_requests = True  # type: ignore[attr-defined]
+
+
+def naming(send: Send, name: str) -> Send:
+    """As `send`, and says the id of the request in the header of its answer."""
+
+    async def sent(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), (ID_HEADER, name.encode())]
+        await send(message)
+
+    return sent

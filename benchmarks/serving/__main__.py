@@ -1,4 +1,4 @@
-"""Requests per second and latency of nine ways to serve one MNIST network, in turn, on loopback.
+"""Requests per second and latency of ten ways to serve one MNIST network, in turn, on loopback.
 
     python -m benchmarks.serving --bentoml <path of the command in an environment with bentoml and onnxruntime>
 
@@ -55,6 +55,8 @@ RATIOS = (
     ("e'", "g", BATCHES),
     ("g", "d'", "16 clients"),
     ("g", "d'", BATCHES),
+    ("h", "e", "16 clients"),
+    ("h", "e", BATCHES),
 )
 SCRIPT = """
 wrk.method = "POST"
@@ -132,6 +134,7 @@ def contenders(folder: Path, bentoml: str) -> Iterator[list[Contender]]:
         scoring_server(folder / "ours", UVICORN_ACCESS_LOG="false") as mlflow_port,
         scoring_server(folder / "no_op", UVICORN_ACCESS_LOG="false") as no_op,
         slim_server(folder / "ours", METRICS_PORT=str(free_port())) as slim,
+        slim_server(folder / "ours", METRICS_PORT=str(free_port()), TRAFFIC_DIR=str(folder / "traffic")) as recording,
         running(serve_bare, bare, MODEL=onnx, UVICORN_ACCESS_LOG="false"),
     ):
         yield [
@@ -144,6 +147,7 @@ def contenders(folder: Path, bentoml: str) -> Iterator[list[Contender]]:
             Contender("(e') ours, mlflow serve, encoded", mlflow_port, "/invocations", one_encoded, many_encoded),
             Contender("(f) bare ASGI, encoded", bare, "/invocations", one_encoded, many_encoded),
             Contender("(g) mlflow serve, no-op, encoded", no_op, "/invocations", one_encoded, many_encoded),
+            Contender("(h) as (e), with a record", recording, "/invocations", one_encoded, many_encoded),
         ]
 
 

@@ -27,6 +27,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 JSON = b"application/json"
 CSV = b"text/csv"
+ID_HEADER = b"x-request-id"
 MARKDOWN = b"text/markdown; charset=utf-8"
 
 
@@ -52,6 +53,8 @@ python_model = model.unwrap_python_model()
 any_size = getattr(python_model, "any_size", False)  # versions of before there were such models have no such attribute
 # Without the check of types that MLflow wraps around it: that walks all items, and the model checks them itself.
 predict = functools.partial(inspect.unwrap(type(python_model).predict), python_model)
+# Gives a request the id by which the traffic record knows it, where there is one; earlier versions keep none.
+begin = getattr(python_model, "begin", None) if os.environ.get("TRAFFIC_DIR") else None
 mlflow_app = scoring_server.init(model)
 param_names = [param.name for param in model.metadata.get_params_schema() or ()]
 methods = {route.path: route.methods for route in mlflow_app.routes} | {CARD_PATH: {"GET"}}
@@ -66,8 +69,11 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
         await mlflow_app(scope, receive, send)
         return
     path = scope["path"].removeprefix(scope["root_path"])
+    name = ""
     if path == INVOCATIONS and scope["method"] == "POST":
         headers = dict(reversed(scope["headers"]))  # the first of a name counts, as for MLflow
+        if begin is not None:
+            name = begin(headers.get(ID_HEADER, b"").decode("latin-1"))
         reply = await _invoke(headers, receive)
     elif path not in methods:
         message = f"expected one of the paths {', '.join(methods)}"
@@ -82,13 +88,15 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
         await mlflow_app(scope, receive, send)
         return
     if reply is not None:
-        await _send(reply, send)
+        await _send(reply, send, name)
 
 
-async def _send(reply: Reply, send: Send) -> None:
+async def _send(reply: Reply, send: Send, name: str) -> None:
     headers = [(b"content-type", reply.media_type), (b"content-length", str(len(reply.content)).encode())]
     if reply.allow:
         headers.append((b"allow", reply.allow.encode()))
+    if name:
+        headers.append((ID_HEADER, name.encode()))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     await send({"type": "http.response.body", "body": reply.content})
 

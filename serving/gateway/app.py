@@ -78,6 +78,7 @@ def create_app(task: Task, champion: Champion, read_file: ReadFile = read_here) 
     app.json.sort_keys = False  # type: ignore[attr-defined]
     registry = CollectorRegistry()
     metrics = Metrics(registry, task.name, "", {})
+    champion.count = metrics.traffic
     _around_every_request(app, task, champion, registry)
     _for_browsers(app)
     _for_operators(app, task, metrics, registry)
@@ -106,6 +107,8 @@ def _around_every_request(app: Flask, task: Task, champion: Champion, registry: 
         response.headers["X-Model-Name"] = task.name
         if g.release:
             response.headers["X-Model-Version"] = g.release.version
+        if g.get("id"):
+            response.headers["X-Request-Id"] = g.id
         return response
 
 
@@ -175,6 +178,7 @@ def _for_programs(app: Flask, task: Task, metrics: Metrics, read_file: ReadFile)
     @app.post("/predict")
     def predict() -> Response:
         release = _release()
+        g.id = release.traffic.named(request.headers.get("X-Request-Id", ""))
         _refuse_encoded()
         uploaded = request.mimetype == "multipart/form-data"
         item = _uploaded(release, read_file) if uploaded else _numbers(release)
@@ -190,6 +194,7 @@ def _when_it_fails(app: Flask, metrics: Metrics) -> None:
     def refused(error: RequestError) -> tuple[Response, int, dict[str, str]]:
         if error.kind:
             metrics.refused(error.kind)
+            g.release.traffic.refused(error.kind, time.perf_counter() - g.started)
         return jsonify(error=str(error)), error.status, {"Retry-After": "2"} if error.status == 503 else {}
 
     @app.errorhandler(MlflowException)

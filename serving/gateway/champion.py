@@ -6,11 +6,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from forms.answer import Answer
 from forms.item import Item, Shape
+from served.record import Count
+from serving.gateway.traffic import Traffic
 from tasks.contract import one_line
 
 logger = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ class Release:
         answer: The form of what it answers.
         figures: Its measured metrics by name, e.g. "test_accuracy".
         predict: Items to outputs of shape (items, ...), or to a list of pictures; by name where there are several.
+        traffic: The record of what it answers.
     """
 
     version: str
@@ -44,6 +47,7 @@ class Release:
     answer: Answer
     figures: dict[str, float]
     predict: Callable[[list[Any]], Any]
+    traffic: Traffic = field(default_factory=Traffic)
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,13 @@ class Champion:
     Args:
         look: Gives the version that the alias points to, None where there is none.
         load: Makes a version ready.
+
+    Attributes:
+        count: Whom to tell how many items versions record, and how many they lose; None for nobody.
     """
 
     def __init__(self, look: Callable[[], str | None], load: Callable[[str], Release]) -> None:
+        self.count: Count | None = None
         self._look = look
         self._load = load
         self._loading: dict[str, Loading] = {}  # by version; one that hangs must not keep a further one waiting
@@ -117,6 +125,8 @@ class Champion:
     def stop(self) -> None:
         self._stopped.set()
         self._thread.join(timeout=1)  # it may be waiting for the registry
+        if self.release is not None:
+            self.release.traffic.ends(is_replaced=False)
 
     @property
     def release(self) -> Release | None:
@@ -157,7 +167,7 @@ class Champion:
         loading.join(LOOK_EVERY_SECONDS)
         if loading.release is not None:
             del self._loading[version]
-            self.status = Status(loading.release, version, "")
+            self._replace(loading.release)
             self._tell(logging.INFO, f"Version {version} answers from now on.")
         elif loading.cause or time.monotonic() > loading.began + LOAD_SECONDS:
             cause = loading.cause or f"it is not ready after {LOAD_SECONDS:.0f} s"
@@ -165,6 +175,14 @@ class Champion:
             self.status = Status(self.status.release, version, f"Version {version} cannot be loaded.")
         else:
             self.status = Status(self.status.release, version, f"Version {version} is being loaded.")
+
+    def _replace(self, release: Release) -> None:
+        """Has this version answer from now on."""
+        before = self.status.release
+        release.traffic.begins(self.count)
+        self.status = Status(release, release.version, "")
+        if before is not None:
+            before.traffic.ends(is_replaced=True)
 
     def _tell(self, level: int, message: str) -> None:
         """Logs what is not what it logged last: it looks every second."""

@@ -155,7 +155,7 @@ def promtool(*arguments: str) -> str:
 
 @pytest.mark.tools
 def test_promtool_accepts_the_alert_rules() -> None:
-    assert "SUCCESS: 7 rules found" in promtool("check", "rules", str(MONITORING / "alerts.yml"))
+    assert "SUCCESS: 8 rules found" in promtool("check", "rules", str(MONITORING / "alerts.yml"))
 
 
 @pytest.mark.tools

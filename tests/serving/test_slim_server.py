@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import requests
 
 from serving.container import slim_context, slim_server
 from serving.hostile import hostile_requests
@@ -45,6 +46,13 @@ def stock(stock_port: int) -> Client:
 
 def test_golden_requests_are_answered(slim: Client, saved: Path) -> None:
     assert replay(slim.port, read_golden(saved)) < 1e-5
+
+
+def test_without_a_record_no_id_is_told(slim: Client, saved: Path) -> None:
+    url, body = f"http://127.0.0.1:{slim.port}/invocations", read_golden(saved).requests[0]["body"]
+    reply = requests.post(url, json=body, headers={"X-Request-Id": "order-7"}, timeout=5)
+    assert reply.status_code == 200
+    assert "X-Request-Id" not in reply.headers
 
 
 def test_versions_of_before_there_were_pictures_of_any_size_are_served(model: Path) -> None:
