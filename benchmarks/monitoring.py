@@ -3,11 +3,11 @@
     python -m benchmarks.monitoring [--task mnist] [--model dense] [--seed 1] [--windows 100] [--size 500]
         [--foreign t10k-images-idx3-ubyte.gz]
 
-Trains a model, makes its profile from the validation split, and draws windows from the test split. Prints for every way
-in which they are made worse how many windows alarm, and beside the true accuracy what is estimated without labels: here,
-and by NannyML's CBPE (for accuracy: the mean of calibrated confidence), by ATC (Garg et al. 2022) and by the difference
-of confidences (Guillory et al. 2021). `--foreign` names pictures of something else in MNIST's format, e.g. Fashion-MNIST
-of Debian's dataset-fashion-mnist.
+Trains a model, makes its profile from the validation split, and draws windows from the test split. Prints for every
+way in which they are made worse how many windows alarm, and beside the true accuracy what is estimated without labels:
+here, by NannyML's CBPE (for accuracy: the mean of calibrated confidence), by ATC (Garg et al. 2022) and by the
+difference of confidences (Guillory et al. 2021). `--foreign` names pictures of something else in MNIST's format, e.g.
+Fashion-MNIST of Debian's dataset-fashion-mnist.
 
 ALIKE, CAUTION, SLOPE and the parts of a signature in monitoring/estimate.py were chosen with `--model dense --seed 1`;
 what other models, seeds and tasks give was not looked at for that.

@@ -13,12 +13,12 @@ from pathlib import Path
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from monitoring.record import compact, read
 
 from lifecycle import runs
 from lifecycle.model_files import fetch
 from monitoring.labels import read_labels
 from monitoring.profile import FILE, Profile
+from monitoring.record import compact, read
 from monitoring.report import html
 from monitoring.verdict import Verdict, corrected, decide
 from monitoring.windows import Watched, watched

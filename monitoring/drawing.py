@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 
 from monitoring.drift import LEVEL
@@ -15,6 +15,7 @@ from monitoring.windows import QUANTILES, Watched
 
 # Okabe & Ito 2008: colours that people of any colour vision tell apart.
 MEASURED, ESTIMATED, LATENCY = "#D55E00", "#0072B2", ("#56B4E9", "#0072B2", "#000000")
+SECONDS_A_DAY = 86_400
 MOST_FEATURES = 14  # of a figure, the gravest
 
 
@@ -68,10 +69,17 @@ def severities(windows: Sequence[Watched]) -> Figure:
     axes = figure.subplots()
     picture = axes.imshow(values, cmap="YlOrRd", vmin=0, vmax=max(0.3, np.nanmax(values, initial=0)), aspect="auto")
     if rings:
-        axes.scatter(*zip(*rings, strict=True), s=26, facecolors="none", edgecolors="black", label="no chance")
+        axes.scatter(
+            [column for column, _ in rings],
+            [row for _, row in rings],
+            s=26,
+            facecolors="none",
+            edgecolors="black",
+            label="no chance",
+        )
     axes.set_yticks(range(len(names)), names)
     step = max(1, len(windows) // 8)
-    axes.set_xticks(range(0, len(windows), step), [_time(one).strftime("%d %b %H:%M") for one in windows[::step]])
+    axes.set_xticks(range(0, len(windows), step), [f"{_middle(one):%d %b %H:%M}" for one in windows[::step]])
     figure.colorbar(picture, label="severity")
     return figure
 
@@ -111,15 +119,20 @@ def mixes(windows: Sequence[Watched], output: str, before: Mapping[str, float]) 
     return figure
 
 
-def _time(window: Watched) -> datetime.datetime:
-    """The middle of it, in UTC."""
+def _middle(window: Watched) -> datetime.datetime:
+    """Of the window, in UTC."""
     return datetime.datetime.fromtimestamp((window.begin + window.end) / 2, datetime.UTC)
 
 
+def _time(window: Watched) -> float:
+    """Its middle, as Matplotlib counts days."""
+    return float(date2num(_middle(window)))  # type: ignore[no-untyped-call]
+
+
 def _by_time(axes: Axes, windows: Sequence[Watched]) -> None:
-    half = datetime.timedelta(seconds=(windows[0].end - windows[0].begin) / 2)
+    half = (windows[0].end - windows[0].begin) / 2 / SECONDS_A_DAY
     axes.set_xlim(_time(windows[0]) - half, _time(windows[-1]) + half)
-    locator = AutoDateLocator(maxticks=8)
+    locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axes.grid(alpha=0.3)

@@ -130,7 +130,7 @@ class Profile:
             confidences={name: Reference.from_json(one["confidence"]) for name, one in outputs.items()},
             labels={name: one["labels"] for name, one in outputs.items()},
             calibrations={
-                name: Calibration(*np.array(one["calibration"]), accuracy=one["accuracy"])
+                name: Calibration(np.array(one["calibration"][0]), np.array(one["calibration"][1]), one["accuracy"])
                 for name, one in outputs.items()
             },
             trials={

@@ -45,8 +45,8 @@ def _figures(windows: Sequence[Watched], profiles: Mapping[str, Profile]) -> Ite
         for output, calibration in profile.calibrations.items():
             if any(output in one.mix for one in of_version):
                 yield (
-                    f"{source}: accuracy by window. An estimate stands where calibrated confidence can be believed; where "
-                    "answers moved as in trials in which it was wrong, none is given.",
+                    f"{source}: accuracy by window. An estimate stands where calibrated confidence can be believed; "
+                    "where answers moved as in trials in which it was wrong, none is given.",
                     drawing.accuracy(of_version, output, calibration.accuracy),
                 )
                 shares = profile.mixes[output].counts / profile.mixes[output].counts.sum()
@@ -54,8 +54,8 @@ def _figures(windows: Sequence[Watched], profiles: Mapping[str, Profile]) -> Ite
                 yield f"{source}: what was answered.", drawing.mixes(of_version, output, before)
     if any(one.findings for one in windows):
         yield (
-            "Severity: how far a feature's distribution is from the validation split's, 0 to 1, without what chance makes "
-            "of it. A ring marks what is no chance, all features and windows taken into account.",
+            "Severity: how far a feature's distribution is from the validation split's, 0 to 1, without what chance "
+            "makes of it. A ring marks what is no chance, all features and windows taken into account.",
             drawing.severities([one for one in windows if one.findings]),
         )
     yield "Load, and quantiles of the time to answer.", drawing.operation(windows)

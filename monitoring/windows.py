@@ -106,8 +106,9 @@ def watched(
     if profile is None or not len(first):
         return result
     outputs = {name: part for name, part in by_output.items() if name in profile.labels}
+    given = traffic.features.get(source, {})
     window = Window(
-        features={name: one for name, one in traffic.features.get(source, {}).items() if name in profile.features},
+        features={name: one[np.isfinite(one)] for name, one in given.items() if name in profile.features},
         predicted={name: part["label"].to_numpy(int) for name, part in outputs.items()},
         confidences={name: part["confidence"].to_numpy(np.float32) for name, part in outputs.items()},
     )

@@ -1,6 +1,7 @@
 """The model as MLflow's scoring server runs it: reads items, runs the network, writes answers."""
 
 import gc
+import json
 import os
 import threading
 import time
@@ -12,13 +13,14 @@ import pandas as pd
 import yaml
 from mlflow.pyfunc.model import PythonModel
 
+from .features import Features, Hidden
 from .metrics import Metrics, registered_as, serve_metrics
 from .pictures import Painted, Pictures, PicturesOfAnySize
 from .protocol import name_requests, take_every_payload
 from .record import Count, Recorder, outputs_of, source_of
 from .record_files import settings
 from .refusal import Refused
-from .session import Session
+from .session import HIDDEN, Session
 from .values import Named, Numbers, Probabilities, Rows, Values
 
 # Where there is no type hint, MLflow warns whoever loads the model; where there is one that it knows how to check, it
@@ -51,6 +53,7 @@ class OnnxModel(PythonModel):
         self._columns = metadata["answer"].get("columns")
         self._recorded = outputs_of(metadata["answer"])
         self._recorder: Recorder | None = None
+        self._hidden = hidden_of(folder / "artifacts" / "profile.json") if self._session.has_hidden else None
         self.any_size = self._reader.any_size
         self._one_picture = threading.Lock()
         self._metrics: Metrics | None = None
@@ -109,8 +112,7 @@ class OnnxModel(PythonModel):
         """
         found = settings()
         if found is not None:
-            features = getattr(self._reader, "features", None)
-            self._recorder = Recorder(found, source, self._recorded, features, count)
+            self._recorder = Recorder(found, source, self._recorded, self._features, count)
 
     def begin(self, sent: str) -> str:
         """The id of the request that this context is about to answer: `sent`, where that can be one. Empty where
@@ -128,6 +130,14 @@ class OnnxModel(PythonModel):
             self._recorder.retire()
         elif self._recorder is not None:
             self._recorder.close()
+
+    def _features(self, batch: np.ndarray) -> Features:
+        """What items (N, ...) are watched by. The network is run again for that, off every request's path: so none has
+        to fetch the hidden layer."""
+        found = self._reader.features(batch)
+        if self._hidden is None:
+            return found
+        return found | self._hidden.features(self._session.run(batch, hidden=True)[HIDDEN])
 
     def _noted(self, given: Any) -> Any:
         """As `_answer`, and has it recorded."""
@@ -170,6 +180,12 @@ class OnnxModel(PythonModel):
         if any(0 in np.isfinite(one).tobytes() for one in outputs.values()):
             raise Refused("range", "the model has no finite answer for this input")
         return self._writer.values(outputs)
+
+
+def hidden_of(profile: Path) -> Hidden | None:
+    """What is watched of the hidden layer, by a model's reference profile; None where it has none."""
+    known = json.loads(profile.read_text(encoding="utf-8")).get("hidden") if profile.exists() else None
+    return Hidden(**known) if known else None
 
 
 def reader_of(item: dict[str, Any], session: Session) -> Values:

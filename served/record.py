@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from .record_features import Features
-from .record_files import Files, Settings
+from .record_files import Files, Line, Settings
 from .record_lines import Answered, Lines, Outputs, Refusal
 
 logger = logging.getLogger("uvicorn.error")  # the scoring server shows it, and no other
@@ -29,7 +29,8 @@ EVERY_SECONDS = 1.0
 # What waits to be written. Twice as much may be in memory while the last second's is being written.
 MOST_REQUESTS = 50_000
 MOST_BYTES = 32 * 2**20
-FEATURES_A_SECOND = 200  # items; more say nothing new of what the traffic is like
+FEATURES_A_SECOND = 200  # items, at most; more say nothing new of what the traffic is like
+BUSY_SECONDS = 0.1  # of each second, that may go into features; a large network takes long
 LINGER_SECONDS = 60.0  # that a version which was replaced may still be answering
 SENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -61,7 +62,7 @@ class Recorder:
         self._prefix, self._numbers = os.urandom(6).hex(), itertools.count()
         self._waiting: list[Answered | Refusal] = []
         self._bytes = self._lost = 0  # of what waits; items for which there was no room
-        self._wanted = FEATURES_A_SECOND
+        self._wanted = self._affordable = FEATURES_A_SECOND
         self._noting, self._writing = threading.Lock(), threading.Lock()
         self._problem = ""  # why not all is recorded at the moment
         self._ends = threading.Event()
@@ -123,18 +124,28 @@ class Recorder:
             with self._noting:
                 waiting, self._waiting = self._waiting, []
                 lost, self._bytes, self._lost = self._lost, 0, 0
-                self._wanted = FEATURES_A_SECOND
+                self._wanted = self._affordable
             problem = "it came faster than it can be written" if lost else ""
             items = sum(one.items if isinstance(one, Answered) else 1 for one in waiting)
             recorded = 0
             try:
                 if waiting:
-                    recorded, failure = self._files.append(list(self._lines.of(waiting)))
+                    recorded, failure = self._files.append(self._made(waiting))
                     problem = problem or (str(failure) if failure else "")
             except Exception as error:  # nothing of this may end the thread
                 problem = f"{type(error).__name__}: {error}"
             if waiting or lost:
                 self._tell(recorded, lost + items - recorded, problem)
+
+    def _made(self, waiting: list[Answered | Refusal]) -> list[Line]:
+        """The lines for what waited. How long they take says how many features the next second may have."""
+        started = time.thread_time()
+        lines = list(self._lines.of(waiting))
+        described = sum(one.features for one in waiting if isinstance(one, Answered))
+        if described:
+            each = (time.thread_time() - started) / described
+            self._affordable = max(1, min(FEATURES_A_SECOND, int(BUSY_SECONDS / max(each, 1e-6))))
+        return lines
 
     def retire(self) -> None:
         """Ends the recording when the requests that this version is still answering are through."""

@@ -18,6 +18,7 @@ logger = logging.getLogger("uvicorn.error")  # the scoring server shows it, and 
 Features = Callable[[np.ndarray], dict[str, np.ndarray]]
 
 LEAST_TOGETHER = 25  # of a column that is written: fewer could be told apart
+EXACT = 9  # digits: a profile counts how many have the very same value
 MOST_COLUMNS = 20  # in a line
 
 
@@ -68,7 +69,7 @@ class Unlinked:
             taken = {name: self._held.pop(name) for name in names[begin : begin + MOST_COLUMNS]}
             earliest = min(held.earliest for held in taken.values())
             latest = max(held.latest for held in taken.values())
-            columns = {name: numbers(shuffled(np.concatenate(held.values))) for name, held in taken.items()}
+            columns = {name: numbers(shuffled(np.concatenate(held.values)), EXACT) for name, held in taken.items()}
             yield {"time": [round(earliest, 3), round(latest, 3)], "features": columns}
 
     def _describe(self) -> None:
@@ -95,9 +96,9 @@ def shuffled(values: np.ndarray) -> np.ndarray:
     return np.random.default_rng(seed).permutation(values)
 
 
-def numbers(values: np.ndarray) -> list[float | None]:
-    """As JSON has them, to the seven digits of float32; None for what is no number."""
+def numbers(values: np.ndarray, digits: int = 7) -> list[float | None]:
+    """As JSON has them; None for what is no number. Nine digits tell every float32 from others."""
     wide = np.where(np.isfinite(values), values, np.nan).astype(np.float64)
     size = np.abs(wide)
-    scale = 10.0 ** (6 - np.floor(np.log10(np.where(size > 0, size, 1))))  # to whole numbers of seven digits
+    scale = 10.0 ** (digits - 1 - np.floor(np.log10(np.where(size > 0, size, 1))))  # to whole numbers of so many digits
     return [value if value == value else None for value in (np.round(wide * scale) / scale).tolist()]

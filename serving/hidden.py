@@ -28,12 +28,12 @@ def expose_hidden(path: Path, output: str) -> None:
     tensor = _before_last_layer(model.graph, output or model.graph.output[0].name)
     if tensor is None:
         return
-    plain = path.read_bytes()
     model.graph.node.append(onnx.helper.make_node("Identity", [tensor], [HIDDEN]))
     model.graph.output.append(onnx.helper.make_tensor_value_info(HIDDEN, onnx.TensorProto.FLOAT, None))
-    onnx.save(model, path)
-    if not _gives_vectors(path):
-        path.write_bytes(plain)
+    if units := _units(model.SerializeToString()):
+        model.graph.output.pop()
+        model.graph.output.append(onnx.helper.make_tensor_value_info(HIDDEN, onnx.TensorProto.FLOAT, [None, units]))
+        onnx.save(model, path)
 
 
 def _before_last_layer(graph: Any, output: str) -> str | None:
@@ -52,17 +52,17 @@ def _before_last_layer(graph: Any, output: str) -> str | None:
     return None
 
 
-def _gives_vectors(path: Path) -> bool:
-    """Whether the hidden layer is one vector an item, of at most MOST_UNITS; ONNX Runtime is asked about two items."""
+def _units(graph: bytes) -> int:
+    """How many units the hidden layer has; 0 where it is not one vector an item, or has more than MOST_UNITS. ONNX
+    Runtime is asked about two items."""
     import onnxruntime
 
     try:
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
         (taken,) = session.get_inputs()
-        if not all(isinstance(side, int) for side in taken.shape[1:]):
-            return False  # pictures of any size
         kind = np.uint8 if taken.type == "tensor(uint8)" else np.float32
         (values,) = session.run([HIDDEN], {taken.name: np.zeros([2, *taken.shape[1:]], kind)})
-    except Exception:  # of ONNX Runtime: the tensor is none of floats
-        return False
-    return values.ndim == 2 and len(values) == 2 and values.shape[1] <= MOST_UNITS
+    except Exception:  # of ONNX Runtime, which has no common class of its own: the tensor is none of floats
+        return 0
+    is_vector = values.ndim == 2 and len(values) == 2 and values.shape[1] <= MOST_UNITS
+    return int(values.shape[1]) if is_vector else 0

@@ -1,4 +1,4 @@
-"""Tell what the right answers were: a CSV file with the columns id and label, which `monitor` measures accuracy with."""
+"""Tell what the right answers were: a CSV file with columns id and label, which `monitor` measures accuracy by."""
 
 from __future__ import annotations
 

@@ -8,24 +8,34 @@ from __future__ import annotations
 import argparse
 
 from lifecycle.watching import Span, traffic_folder, watch
+from monitoring.verdict import Verdict
 from steps import cli
-from tasks.contract import get_task
+from tasks.contract import Task, get_task
 
 
 def run(arguments: argparse.Namespace) -> int:
     task = get_task(arguments.task)
     verdict = watch(task, traffic_folder(arguments.traffic), Span(arguments.hours, arguments.minutes))
+    show(task, verdict)
+    return int(verdict.level)
+
+
+def show(task: Task, verdict: Verdict) -> None:
     print(f"{task.name}: {verdict.level.word}")
     for reason in verdict.reasons:
         print(f"- {reason.sentence}" + (f" ({reason.when})" if reason.when else ""))
-    return int(verdict.level)
+
+
+def add_arguments(target: cli.Parser, traffic: str) -> None:
+    """What is looked at; `traffic` says what an empty folder means."""
+    target.add_argument("--traffic", default="", help=traffic)
+    target.add_argument("--hours", type=cli.number, default=24.0, help="how far to look back")
+    target.add_argument("--minutes", type=cli.number, default=60.0, help="length of a window")
 
 
 def parser() -> cli.Parser:
     result = cli.parser(__doc__)
-    result.add_argument("--traffic", default="", help="the servers' TRAFFIC_DIR; empty: that of this environment")
-    result.add_argument("--hours", type=cli.number, default=24.0, help="how far to look back")
-    result.add_argument("--minutes", type=cli.number, default=60.0, help="length of a window")
+    add_arguments(result, "the servers' TRAFFIC_DIR; empty: that of this environment")
     return result
 
 

@@ -11,12 +11,12 @@ import pytest
 from tests.conftest import ROOMS, ROOT
 
 ALLOWED = {
-    "steps": ("steps", "lifecycle", "registry", "serving", "studies", "tasks.contract", "tasks.new"),
-    "lifecycle": ("lifecycle", "registry", "serving", "served", "studies", "forms", "tasks.contract"),
+    "steps": ("steps", "lifecycle", "registry", "serving", "studies", "monitoring", "tasks.contract", "tasks.new"),
+    "lifecycle": ("lifecycle", "registry", "serving", "served", "studies", "monitoring", "forms", "tasks.contract"),
     "registry": ("registry", "tasks.contract"),
     "serving": ("serving", "served", "forms", "tasks.contract"),
     "served": (),
-    "monitoring": ("monitoring", "forms", "tasks.contract"),
+    "monitoring": ("monitoring", "forms", "served", "tasks.contract"),
     "studies": ("studies", "tasks.contract"),
     "forms": ("forms", "served.picture_file", "served.words"),
     "contract": ("contract", "forms", "served.machine", "tasks"),

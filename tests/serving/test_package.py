@@ -60,16 +60,6 @@ def test_golden_answers_are_those_of_the_keras_model(model: keras.Model, validat
     np.testing.assert_array_equal(np.stack(images), inputs)
 
 
-def test_the_profile_tells_what_went_in_and_came_out(model: keras.Model, validation: Split, tmp_path: Path) -> None:
-    packaged = package(get_task("digits"), model, validation, tmp_path)
-    profile = json.loads((tmp_path / "profile.json").read_text())
-    means = validation.inputs.mean(axis=(1, 2))
-    assert profile["examples"] == len(validation) == sum(profile["predicted"].values())
-    assert profile["input_mean_deciles"][0] == pytest.approx(means.min(), abs=1e-4)
-    assert profile["input_mean_deciles"][-1] == pytest.approx(means.max(), abs=1e-4)
-    assert profile["predicted"]["3"] == np.sum(packaged.outputs.argmax(axis=1) == 3)
-
-
 def test_the_keras_file_can_be_trained_on(model: keras.Model, validation: Split, tmp_path: Path) -> None:
     packaged = package(get_task("digits"), model, validation, tmp_path)
     loaded = keras.models.load_model(packaged.artifacts["keras"])

@@ -1,0 +1,62 @@
+"""Train anew what is no longer right, by a verdict or by a person, on the data there is now; the gate decides as always."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from lifecycle import runs
+from lifecycle.promotion import promote
+from lifecycle.resuming import CONFIG_FILE
+from lifecycle.scoring import evaluate
+from lifecycle.training import train
+from registry.candidates import find
+from registry.ledger import champion
+from tasks.contract import Config, Task, UserError, how_to_run
+
+
+def retrain(task: Task) -> bool:
+    """Trains the champion's configuration with another seed, evaluates it, and offers it to the gate.
+
+    Returns:
+        Whether it is the new champion.
+
+    Raises:
+        UserError: There is no champion, or it was not trained here.
+    """
+    client = runs.connect()
+    config = champions_config(client, task)
+    note = f"Trains `{config.model}` of **{task.name}** anew, with seed {config.seed}, evaluates and promotes it."
+    with runs.step_run(client, task, "retrain", f"retrain {config.model}, seed {config.seed}", note):
+        trained = train(task, config)
+        evaluate(task, trained.model_uri)
+        promoted = promote(task, trained.model_uri)
+        outcome = "It is the new champion." if promoted else "The champion stays."
+        runs.describe(f"{note} {outcome}\n\n`{trained.model_uri}`")
+    return promoted
+
+
+def champions_config(client: MlflowClient, task: Task) -> Config:
+    """The configuration that the champion was trained with, and the next seed.
+
+    Raises:
+        UserError: There is none, or this code does not know it.
+    """
+    version = champion(client, task.name)
+    if version is None:
+        train_first = how_to_run("main", task=task.name)
+        raise UserError(f"{task.name} has no champion to train anew. Make one first: {train_first}")
+    candidate = find(client, task, f"models:/{task.name}/{version}")
+    run = client.get_run(candidate.run_id)
+    try:
+        values = mlflow.artifacts.load_dict(f"{run.info.artifact_uri}/{CONFIG_FILE}")
+        config = type(task.models[values["model"]])(**values)
+    except (MlflowException, OSError, KeyError, TypeError) as error:
+        raise UserError(
+            f"Version {version} of {task.name} was not trained by this code: its run has no configuration that fits. "
+            f"Train one: {how_to_run('train', task=task.name)}"
+        ) from error
+    return dataclasses.replace(config, seed=config.seed + 1)
