@@ -1,4 +1,4 @@
-"""Train anew what is no longer right, by a verdict or by a person, on the data there is now; the gate decides as always."""
+"""Train anew what is no longer right, by a verdict or a person, on the data there is now; the gate decides as ever."""
 
 from __future__ import annotations
 

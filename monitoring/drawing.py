@@ -88,7 +88,7 @@ def operation(windows: Sequence[Watched]) -> Figure:
     """Load and time to answer by window."""
     figure = Figure(figsize=(8.4, 3.6), layout="constrained")
     load, seconds = figure.subplots(2, 1, sharex=True)
-    load.step([_time(one) for one in windows], [one.load for one in windows], where="mid", color=ESTIMATED)
+    load.step([_time(one) for one in windows], [one.load for one in windows], where="mid", marker=".", color=ESTIMATED)
     load.set(ylabel="items/s", ylim=(0, None))
     load.grid(alpha=0.3)
     answered = [one for one in windows if one.seconds]
@@ -97,6 +97,8 @@ def operation(windows: Sequence[Watched]) -> Figure:
         times = [_time(one) for one in answered]
         seconds.plot(times, values, marker=".", color=LATENCY[place], label=f"{100 * quantile:.0f} %")
     seconds.set(ylabel="ms to answer", yscale="log")
+    seconds.yaxis.set_major_formatter("{x:g}")
+    seconds.yaxis.set_minor_formatter("{x:g}")
     seconds.legend(ncols=3, frameon=False)
     _by_time(seconds, windows)
     return figure

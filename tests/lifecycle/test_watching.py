@@ -1,0 +1,163 @@
+"""From traffic to a verdict, and from a verdict to another champion."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from lifecycle.retraining import champions_config, retrain
+from lifecycle.watching import Span, profile_of, traffic_folder, watch
+from monitoring.labels import add_labels
+from monitoring.making import Asked
+from monitoring.profile import Profile
+from monitoring.verdict import Level
+from registry.candidates import model_id_of
+from registry.ledger import champion
+from steps import cli, label, monitor
+from tasks.contract import UserError, get_task
+
+DIGITS = get_task("digits")
+SOURCE = "models:/digits/1"
+HOUR = Span(hours=1, minutes=30)
+
+
+class Traffic:
+    """Writes what a version would have recorded."""
+
+    def __init__(self, client: MlflowClient, folder: Path) -> None:
+        profile = profile_of(client, DIGITS, "1")
+        assert profile is not None
+        self.profile: Profile = profile
+        self.folder = folder
+        version = client.get_model_version("digits", "1")
+        location = client.get_logged_model(model_id_of(version)).artifact_location
+        self._asked = Asked(DIGITS, Path(location.removeprefix("file://")) / "artifacts" / "model.onnx")
+        folder.mkdir()
+
+    def answer(self, inputs: np.ndarray, source: str = SOURCE) -> None:
+        """Items that are answered now, one a request."""
+        window = self._asked.answers(inputs).window(self.profile.hidden)
+        now = time.time()
+        same = {"source": source}
+        rows = {
+            "id": [f"r{place}" for place in range(len(inputs))],
+            "time": [now] * len(inputs),
+            "seconds": [0.001] * len(inputs),
+            "output": "",
+            "label": window.predicted[""].tolist(),
+            "confidence": window.confidences[""].tolist(),
+        }
+        features = {name: values.tolist() for name, values in window.features.items()}
+        lines = [
+            {"type": "prediction"} | same | rows,
+            {"type": "features"} | same | {"time": [now, now], "features": features},
+        ]
+        hour = self.folder / time.strftime("%Y-%m-%dT%H", time.gmtime(now))
+        hour.mkdir(exist_ok=True)
+        with (hour / "0.jsonl").open("a") as file:
+            file.writelines(json.dumps(line) + "\n" for line in lines)
+
+
+@pytest.fixture
+def traffic(champion_store: MlflowClient, tmp_path: Path) -> Traffic:
+    return Traffic(champion_store, tmp_path / "traffic")
+
+
+def test_what_is_as_it_was_is_fine(traffic: Traffic, champion_store: MlflowClient) -> None:
+    traffic.answer(DIGITS.load("train").inputs[:400])
+    assert watch(DIGITS, traffic.folder, HOUR).level == Level.FINE
+    (run,) = champion_store.search_runs(experiments(champion_store), "tags.step = 'monitor'")
+    assert run.data.tags["verdict"] == "fine"
+    assert run.data.metrics["items"] == 400
+    assert run.data.metrics["estimated_accuracy"] > 0.9
+    assert {file.path for file in champion_store.list_artifacts(run.info.run_id)} == {"report.html", "verdict.json"}
+
+
+def test_labels_that_arrive_later_are_joined(traffic: Traffic, tmp_path: Path) -> None:
+    train = DIGITS.load("train")
+    traffic.answer(train.inputs[:200])
+    wrong = (train.targets[:200] + 1) % 10
+    (tmp_path / "labels.csv").write_text("id,label\n" + "".join(f"r{i},{one}\n" for i, one in enumerate(wrong)))
+    add_labels(traffic.folder, tmp_path / "labels.csv")
+    verdict = watch(DIGITS, traffic.folder, HOUR)
+    assert verdict.level == Level.RETRAIN
+    assert verdict.reasons[0].sentence.startswith("By 200 labels the accuracy is 0.0")
+
+
+@pytest.mark.slow
+def test_drift_leads_to_another_champion(
+    traffic: Traffic, champion_store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    traffic.answer(16 - DIGITS.load("train").inputs[:400])
+    with pytest.raises(SystemExit) as end:
+        cli.main(monitor.parser(), monitor.run, ["--task", "digits", "--traffic", str(traffic.folder)])
+    assert end.value.code == Level.RETRAIN
+    assert capsys.readouterr().out.startswith("digits: retrain\n- Drift: ")
+    before = champion(champion_store, "digits")
+    retrained = retrain(DIGITS)
+    assert (champion(champion_store, "digits") != before) == retrained
+
+
+def test_others_traffic_and_that_of_versions_without_a_profile(traffic: Traffic) -> None:
+    traffic.answer(DIGITS.load("train").inputs[:50], source="models:/mnist/1")
+    assert watch(DIGITS, traffic.folder, HOUR).reasons[0].sentence.startswith("Nothing was served")
+    traffic.answer(DIGITS.load("train").inputs[:50], source="models:/digits/77")
+    assert watch(DIGITS, traffic.folder, HOUR).level == Level.FINE  # nothing is known against it
+
+
+def test_the_configuration_is_the_champions_with_the_next_seed(champion_store: MlflowClient) -> None:
+    config = champions_config(champion_store, DIGITS)
+    assert (config.model, config.epochs, config.seed) == ("dense", 6, 2)
+
+
+def test_without_a_champion_there_is_nothing_to_train_anew(store: MlflowClient) -> None:
+    with pytest.raises(UserError, match=r"digits has no champion to train anew\. Make one first"):
+        retrain(DIGITS)
+
+
+@pytest.mark.parametrize(
+    ("span", "message"),
+    [
+        (Span(24, 0), "minutes must be at least 1, received 0."),
+        (Span(24, float("nan")), "minutes must be at least 1, received nan."),
+        (Span(0, 60), "hours must be above 0 and make at most 1000 windows of 60 minutes, received 0."),
+        (Span(1e9, 60), "received 1e+09."),
+    ],
+)
+def test_no_such_span(span: Span, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        span.windows(time.time())
+    assert message in str(error.value)
+
+
+def test_windows_begin_at_whole_ones_and_reach_until_now() -> None:
+    windows = Span(hours=2, minutes=60).windows(now=10 * 3600 + 60.0)
+    assert windows == [(8 * 3600, 9 * 3600), (9 * 3600, 10 * 3600), (10 * 3600, 11 * 3600)]
+
+
+def test_no_record_is_told(tmp_path: Path, store: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"There is no folder .*nowhere\. Serve with TRAFFIC_DIR=<folder>"):
+        watch(DIGITS, tmp_path / "nowhere", HOUR)
+    with pytest.raises(UserError, match="Expected the folder of the record"):
+        traffic_folder("")
+    monkeypatch.setenv("TRAFFIC_DIR", str(tmp_path))
+    assert traffic_folder("") == tmp_path
+
+
+def test_no_labels_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--labels", str(tmp_path / "none.csv"), "--traffic", str(tmp_path)]
+    with pytest.raises(SystemExit) as end:
+        cli.main(label.parser(), label.run, arguments)
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith(f"error: {tmp_path}/none.csv cannot be read as CSV: ")
+
+
+def experiments(client: MlflowClient) -> list[str]:
+    experiment = client.get_experiment_by_name("digits")
+    assert experiment is not None
+    return [experiment.experiment_id]

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from monitoring.drift import Finding
+from monitoring.estimate import Estimate
+from monitoring.verdict import Level, Verdict, corrected, decide
+from monitoring.windows import Measured, Watched
+
+SOURCE = "models:/digits/1"
+DRIFT = Finding("brightness", 0.5, 0.4, 1e-9)
+QUIET = Finding("brightness", 0.03, 0.0, 0.4)
+
+
+def window(**values: object) -> Watched:
+    given: dict[str, object] = {"items": 500, "refused": {}, "seconds": (0.001, 0.002, 0.003), "findings": (QUIET,)}
+    return Watched(SOURCE, 3600.0, 7200.0, **(given | values))  # type: ignore[arg-type]
+
+
+def verdict(*windows: Watched) -> Verdict:
+    return decide(corrected(windows), {SOURCE: {"": 0.97}})
+
+
+def test_what_is_as_it_was_is_fine() -> None:
+    assert verdict(window(), window()).level == Level.FINE
+
+
+def test_nothing_served_is_worth_a_look() -> None:
+    assert verdict().level == Level.WATCH
+
+
+@pytest.mark.parametrize(
+    ("estimate", "level", "words"),
+    [
+        (Estimate(0.96, 0.94, 0.98), Level.WATCH, "It seems to do no harm: the accuracy is estimated at 0.960"),
+        (Estimate(0.91, 0.88, 0.94), Level.RETRAIN, "It does harm: the accuracy is estimated at 0.910"),
+        (Estimate(None, reason="Nobody knows."), Level.RETRAIN, "No accuracy is estimated. Nobody knows. Label some"),
+    ],
+)
+def test_drift_counts_by_its_harm(estimate: Estimate, level: Level, words: str) -> None:
+    found = verdict(window(), window(findings=(DRIFT,), estimates={"": estimate}))
+    assert found.level == level
+    assert found.reasons[0].sentence.startswith(f"Drift: brightness (severity 0.40). {words}")
+    assert found.reasons[0].when == "01 Jan 01:00 to 02:00 UTC, models:/digits/1"
+
+
+def test_labels_go_before_estimates() -> None:
+    withheld = Estimate(None, reason="Nobody knows.")
+    harmless = window(findings=(DRIFT,), estimates={"": withheld}, measured={"": Measured(0.97, 0.94, 0.98, 200)})
+    assert verdict(harmless).level == Level.WATCH
+    harmed = dataclasses.replace(harmless, measured={"": Measured(0.8, 0.74, 0.85, 200)})
+    found = verdict(harmed)
+    assert found.level == Level.RETRAIN
+    assert found.reasons[0].sentence.startswith("By 200 labels the accuracy is 0.800 (0.740 to 0.850)")
+
+
+def test_wrong_answers_without_drift_are_found_by_labels() -> None:
+    assert verdict(window(measured={"": Measured(0.8, 0.74, 0.85, 200)})).level == Level.RETRAIN
+
+
+def test_where_there_are_no_labels_grave_drift_asks_for_another_training() -> None:
+    grave, slight = (Finding("answer", severity + 0.05, severity, 1e-9) for severity in (0.5, 0.1))
+    assert decide(corrected([window(findings=(grave,))]), {}).level == Level.RETRAIN
+    assert decide(corrected([window(findings=(slight,))]), {}).level == Level.WATCH
+
+
+def test_a_model_that_fails_is_told() -> None:
+    found = verdict(window(refused={"internal": 20, "shape": 300}))
+    assert found.level == Level.WATCH
+    assert found.reasons[0].sentence == "The model failed 20 of 820 requests (2.4 %)."
+    assert verdict(window(refused={"shape": 300})).level == Level.FINE  # those who sent it are to blame
+
+
+def test_more_windows_are_more_chances_of_a_false_alarm() -> None:
+    likely = window(
+        findings=(dataclasses.replace(QUIET, probability=0.01),), estimates={"": Estimate(0.97, 0.95, 0.99)}
+    )
+    assert verdict(likely).level == Level.WATCH
+    assert verdict(*[likely] * 6).level == Level.FINE
+
+
+def test_the_gravest_comes_first() -> None:
+    some = window(findings=(DRIFT,), estimates={"": Estimate(0.96, 0.94, 0.98)})
+    worse = window(findings=(DRIFT,), estimates={"": Estimate(0.5, 0.4, 0.6)})
+    assert [reason.level for reason in verdict(some, worse).reasons] == [Level.RETRAIN, Level.WATCH]
