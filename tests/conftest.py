@@ -60,6 +60,22 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Budget())
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The order of the files: one that needs the trained models first, then those that need none. So one process makes
+    the models, and no other has to wait for that. Of each kind those with many tests come first, for all processes to
+    end at one time."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+
+    def needs_models(tests: list[pytest.Item]) -> bool:
+        return any("trained_database" in getattr(test, "fixturenames", ()) for test in tests)
+
+    ordered = sorted(files.values(), key=lambda tests: (needs_models(tests), -len(tests)))
+    first = [tests for tests in ordered if needs_models(tests)][-1:]
+    items[:] = [test for tests in [*first, *(one for one in ordered if one not in first)] for test in tests]
+
+
 @functools.cache
 def missing(name: str) -> str | None:
     """Why the task's data cannot be had on this machine without a network, None where it can."""

@@ -52,6 +52,7 @@ def test_tables_and_log_lines(encoding: str, monkeypatch: pytest.MonkeyPatch) ->
     assert err.getvalue() == b"1 -> 2\n"
 
 
+@pytest.mark.slow
 def test_in_every_step() -> None:
     """Also of the help and of errors, which come before anything else."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}

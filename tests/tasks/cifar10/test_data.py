@@ -135,6 +135,7 @@ def test_the_npm_package_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert_made(data.from_npm())
 
 
+@pytest.mark.slow
 def test_validation_is_the_last_5000_training_images() -> None:
     task = available("cifar10")
     train, validation, test = (task.load(name) for name in ("train", "validation", "test"))

@@ -147,6 +147,7 @@ def test_a_fast_network_stopped_and_continued_ends_with_the_same_weights(tmp_pat
         np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [CNN, SMALL_FAST])
 def test_the_pictures_of_a_model_are_its_first_filters_and_what_they_find(config: ImageConfig, tmp_path: Path) -> None:
     drawn = dict(figures(build(config), SPLIT))

@@ -18,6 +18,7 @@ TASK = get_task("style")
 SMALL = dataclasses.replace(FEED_FORWARD, width=4, blocks=1, epochs=1, batch_size=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(64, 64), (37, 50), (1, 1), (2, 130)])
 def test_pictures_are_as_large_as_their_photographs(shape: tuple[int, int]) -> None:
     photographs = np.random.default_rng(1).integers(0, 256, (2, *shape, 3), np.uint8)

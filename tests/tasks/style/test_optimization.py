@@ -29,12 +29,14 @@ def test_losses_fall_and_the_picture_changes(china: np.ndarray, flower: np.ndarr
         assert sketch.picture.dtype == np.uint8
 
 
+@pytest.mark.slow
 def test_from_noise_both_losses_fall(china: np.ndarray, flower: np.ndarray) -> None:
     found = sketches(china, flower, 30, start="noise")
     for name in ("content_loss", "style_loss"):
         assert found[-1].losses[name] < found[0].losses[name]
 
 
+@pytest.mark.slow
 def test_the_same_seed_paints_the_same(china: np.ndarray, flower: np.ndarray) -> None:
     first, second, other = (sketches(china, flower, 3, start="noise", seed=seed)[-1].picture for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, second)

@@ -39,6 +39,7 @@ def only_run(store: MlflowClient) -> Run:
     return found
 
 
+@pytest.mark.slow
 def test_a_run_has_the_picture_and_how_it_came_about(
     files: tuple[str, str], store: MlflowClient, capsys: pytest.CaptureFixture[str]
 ) -> None:

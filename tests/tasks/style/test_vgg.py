@@ -34,6 +34,7 @@ def picture(flower: np.ndarray) -> np.ndarray:
     return flower[None, :64, :64].astype(np.float32)
 
 
+@pytest.mark.slow
 def test_keras_s_weights_get_what_keras_s_preprocessing_gives(
     picture: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,6 +47,7 @@ def test_keras_s_weights_get_what_keras_s_preprocessing_gives(
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
+@pytest.mark.slow
 def test_torchvision_s_weights_get_standardised_pixels(
     picture: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
