@@ -78,7 +78,7 @@ def severities(windows: Sequence[Watched]) -> Figure:
             label="no chance",
         )
     axes.set_yticks(range(len(names)), names)
-    step = max(1, len(windows) // 8)
+    step = max(1, -(-len(windows) // 4))  # more would run into each other
     axes.set_xticks(range(0, len(windows), step), [f"{_middle(one):%d %b %H:%M}" for one in windows[::step]])
     figure.colorbar(picture, label="severity")
     return figure

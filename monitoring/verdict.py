@@ -47,7 +47,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What to do, and all that was seen, the gravest first."""
+    """What to do, and all that was seen: the gravest first, and of equal ones the latest."""
 
     level: Level
     reasons: tuple[Reason, ...]
@@ -74,7 +74,7 @@ def decide(windows: Sequence[Watched], accuracies: Mapping[str, Mapping[str, flo
     """
     reasons = [
         dataclasses.replace(reason, when=f"{window.when} UTC, {window.source}")
-        for window in windows
+        for window in reversed(windows)
         for reason in _reasons(window, accuracies.get(window.source, {}), level)
     ]
     if not windows:

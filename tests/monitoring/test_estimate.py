@@ -73,7 +73,7 @@ def test_where_confidence_was_wrong_in_a_trial_nothing_is_said() -> None:
     torn = window(500, distance=1.8, confidence=0.9)
     estimate = estimated(PROFILE, torn)
     assert estimate.value is None
-    assert estimate.reason.startswith("Where answers moved as these did, confidence was wrong by up to")
+    assert estimate.reason.startswith("Where answers move as these did, confidence may be wrong by up to")
 
 
 def test_where_no_trial_is_like_it_nothing_is_said() -> None:
