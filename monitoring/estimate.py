@@ -74,8 +74,8 @@ def estimated(profile: Profile, window: Window, output: str = "") -> Estimate:
     if half > WIDEST:
         return Estimate(
             None,
-            reason=f"Where answers move as these did, confidence may be wrong by up to {100 * min(1, error):.0f} points, "
-            "as trials on the validation split have shown.",
+            reason="Where answers move as these did, confidence may be wrong by up to "
+            f"{100 * min(1, error):.0f} points, as trials on the validation split have shown.",
         )
     return Estimate(value, max(0.0, value - half), min(1.0, value + half))
 
