@@ -69,6 +69,7 @@ def refusal(file: Path) -> str:
     return str(caught.value)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_told_in_one_line(store: MlflowClient, tmp_path: Path) -> None:
     path = tmp_path / "mine.keras"
     assert refusal(path) == f"There is no file {path}."

@@ -176,6 +176,7 @@ def test_a_fingerprint_that_cannot_be_read_stops_nothing(
     assert ": what cannot be told: its fingerprint cannot be read" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_before_it_has_parameters_is_one_that_failed(
     store: MlflowClient, in_process: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,6 +193,7 @@ def test_a_run_that_fails_before_it_has_parameters_is_one_that_failed(
     assert parent_of(store).data.metrics["val_accuracy"] > 0
 
 
+@pytest.mark.slow
 def test_interrupted_while_it_reuses_it_leaves_nothing_running(
     store: MlflowClient, in_process: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,7 @@ def test_an_evaluation_that_is_gone_for_good_is_made_anew(
     assert f"The evaluation of {good.uri} is gone, or its file was changed; it is evaluated anew." in caplog.text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_what_was_evaluated_on_other_data_is_not_compared(
     trained_store: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -95,6 +96,7 @@ def kept(client: MlflowClient, candidate: Candidate) -> Scores:
     return found[0]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_champions_do_not_decline_margin_by_margin(
     trained_store: MlflowClient, capsys: pytest.CaptureFixture[str]

@@ -31,6 +31,7 @@ from tests.conftest import PASSED
 from tests.lifecycle.models import NOTE, TASK, champion, last_run, ledger, trained
 
 
+@pytest.mark.slow
 def test_the_first_promotion_rehearses_and_sets_the_alias(
     trained_store: MlflowClient, capsys: pytest.CaptureFixture[str]
 ) -> None:

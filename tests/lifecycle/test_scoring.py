@@ -151,6 +151,7 @@ def test_latency_is_taken_of_one_item_and_of_a_batch() -> None:
     assert {"latency_batch_10_ms", "latency_batch_10_p95_ms"} < few.keys()
 
 
+@pytest.mark.slow
 def test_a_baseline_is_scored_beside_the_model(candidate: Candidate, trained_store: MlflowClient) -> None:
     def always_seven(split: Split) -> np.ndarray:
         return np.eye(10, dtype=np.float32)[np.full(len(split), 7)]

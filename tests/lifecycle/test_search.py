@@ -117,6 +117,7 @@ def test_another_space_is_another_search(store: MlflowClient) -> None:
     assert search.open_search(store, QUICK, QUICK.search).info.run_id == first
 
 
+@pytest.mark.slow
 def test_a_search_whose_trials_fail_gives_up_and_says_why(
     store: MlflowClient, in_process: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +150,7 @@ def test_an_interrupted_trial_is_no_failure(
     assert store.get_run(study.info.run_id).info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_a_trial_that_others_gave_up_is_not_counted(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

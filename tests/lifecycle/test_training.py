@@ -237,6 +237,7 @@ def test_pictures_of_the_training_split_are_measured_as_they_are_served(monkeypa
     assert seen == [(np.uint8, 7)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_figures")
 def test_a_store_that_cannot_delete_keeps_the_checkpoint(
     store: MlflowClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

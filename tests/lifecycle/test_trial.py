@@ -90,6 +90,7 @@ def test_where_nothing_can_be_kept_it_is_tried_each_time(
     assert len(exports) == 2
 
 
+@pytest.mark.slow
 def test_normalization_learns_from_the_training_split_and_ships(store: MlflowClient, no_figures: None) -> None:
     class Lighter(layers.Layer):
         def call(self, inputs: Any) -> Any:

@@ -98,6 +98,7 @@ def test_a_body_above_the_limit_is_refused(saved: Path) -> None:
         assert replay(port, read_golden(saved)) < 1e-5
 
 
+@pytest.mark.slow
 def test_memory_comes_back(model: Path) -> None:
     """After what is not JSON, what is, and what breaks off; all of it as large as is allowed."""
     bodies = [b"A" * 30_000_000, b'{"inputs": [' + b"0," * 15_000_000 + b"0]}"]

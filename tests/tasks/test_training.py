@@ -44,12 +44,14 @@ def test_every_example_comes_once_an_epoch_the_last_batch_too(splits: tuple[Spli
     assert seen.tolist() != splits[0].targets.tolist()
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights_other_seed_other_weights(splits: tuple[Split, Split]) -> None:
     first = trained(CONFIG, splits)
     assert trained(CONFIG, splits) == first
     assert trained(dataclasses.replace(CONFIG, seed=2), splits) != first
 
 
+@pytest.mark.slow
 def test_stopped_and_continued_ends_with_the_same_weights(splits: tuple[Split, Split], tmp_path: Path) -> None:
     """With dropout in the model and 200 examples in batches of 32: both the masks and the order have to be the same."""
     whole = built(CONFIG)
