@@ -174,7 +174,9 @@ def draws(
         return Set(asked.answers(inputs).window(profile.hidden), targets)
 
     def any_of(one: Set) -> Draw:
-        return lambda generator: one.rows(generator.integers(0, len(one.targets), size))
+        # Each once where there are enough: else all windows would share what chance has put into a small split.
+        several = size > len(one.targets) // 2
+        return lambda generator: one.rows(generator.choice(len(one.targets), size, replace=several))
 
     clean = answered(test.inputs, test.targets)
     yield UNDISTURBED, any_of(clean)

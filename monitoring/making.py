@@ -21,7 +21,9 @@ from served.session import HIDDEN, Session
 from tasks.contract import Split, Task, answered
 
 MOST_EXAMPLES = 5_000  # that are looked at
-MOST_COMPONENTS = 12  # of the hidden layer
+# Components of the hidden layer: as many at most, and one for so many examples. Fitted to few, they leave over less of
+# these very examples than of all others, and each window would seem to lie further off.
+MOST_COMPONENTS, EXAMPLES_A_COMPONENT = 12, 50
 LEAST_DEVIATION = 1e-6  # of a component; one that is always the same is divided by no less
 # Examples in a trial: fewer where they have many values, but so many at least.
 TRIAL_EXAMPLES, MOST_TRIAL_VALUES, LEAST_TRIAL_EXAMPLES = 500, 2**22, 64
@@ -125,7 +127,7 @@ def _spread(examples: int) -> np.ndarray:
 
 def hidden_of(units: np.ndarray) -> Hidden | None:
     """What is watched of a hidden layer (N, units); None where there is too little of it."""
-    components = min(MOST_COMPONENTS, units.shape[1] // 2, len(units) - 1)
+    components = min(MOST_COMPONENTS, units.shape[1] // 2, len(units) // EXAMPLES_A_COMPONENT)
     if components < 1:
         return None
     found = PCA(components, svd_solver="randomized", random_state=0).fit(units)

@@ -11,8 +11,9 @@ from forms.answers.number import Number
 from forms.items.values import Values
 from monitoring.drift import alarms, findings
 from monitoring.estimate import estimated
-from monitoring.making import UNTOUCHED, Asked, make_profile
+from monitoring.making import UNTOUCHED, Asked, hidden_of, make_profile
 from monitoring.profile import Profile
+from served.features import DISTANCE
 from serving.export import export
 from serving.hidden import expose_hidden
 from tasks.contract import Split, get_task
@@ -79,3 +80,13 @@ def test_a_number_is_watched_without_labels(tmp_path: Path) -> None:
     assert (made.labels, made.trials) == ({}, {})
     window = Asked(task, tmp_path / "model.onnx").answers(inputs[:100] + 3).window(made.hidden)
     assert {"mean", "answer"} & {one.name for one in alarms(findings(made, window))}
+
+
+def test_few_examples_do_not_make_all_others_seem_further_off() -> None:
+    """Twelve components of so few would leave over a tenth less of these than of others."""
+    generator = np.random.default_rng(1)
+    units, others = generator.normal(size=(90, 64)), generator.normal(size=(4_000, 64))
+    hidden = hidden_of(units)
+    assert hidden is not None
+    assert hidden.features(units)[DISTANCE].mean() > 0.94 * hidden.features(others)[DISTANCE].mean()
+    assert hidden_of(units[:40]) is None  # too few to say anything
