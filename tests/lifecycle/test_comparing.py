@@ -29,11 +29,10 @@ from lifecycle.libraries import libraries
 from lifecycle.training import train
 from lifecycle.workers import Done, Job
 from registry.candidates import REUSED_TAG, find
-from steps import cli
-from steps import compare as compare_step
 from tasks.contract import Study, Task, UserError, get_task
 from tests.conftest import ROOT, Step
 
+pytestmark = pytest.mark.slow  # they train several models each
 DIGITS = get_task("digits")
 SHORT = dataclasses.replace(DIGITS.models["dense"], epochs=2)
 
@@ -77,14 +76,12 @@ def numbers(run: Run) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key not in ("seconds", "runs")}
 
 
-@pytest.mark.slow
 def test_without_a_name_the_tasks_first_study_is_run() -> None:
     assert comparing.first_study(get_task("mnist")) == next(iter(get_task("mnist").studies))
     with pytest.raises(UserError, match="digits has no study"):
         comparing.first_study(dataclasses.replace(get_task("digits"), studies={}))
 
 
-@pytest.mark.slow
 def test_a_study_trains_every_variant_with_every_seed_under_one_run(store: MlflowClient, in_process: list[Job]) -> None:
     (outcome,) = compare(TASK, "some", Options(repeats=2))
     parent = parent_of(store)
@@ -102,7 +99,6 @@ def test_a_study_trains_every_variant_with_every_seed_under_one_run(store: Mlflo
     assert [len(repeat.curves["val_loss"]) for repeat in outcome.repeats] == [2] * 4
 
 
-@pytest.mark.slow
 def test_what_was_trained_before_is_reused_and_looks_the_same(
     store: MlflowClient, in_process: list[Job], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,14 +130,12 @@ def test_what_was_trained_before_is_reused_and_looks_the_same(
     assert len(in_process) == 2
 
 
-@pytest.mark.slow
 def test_a_train_run_of_its_own_is_reused_too(store: MlflowClient, in_process: list[Job]) -> None:
     train(TASK, SHORT)
     compare(TASK, "some", Options(repeats=1))
     assert [job.part.variant for job in in_process] == ["slow"]
 
 
-@pytest.mark.slow
 def test_a_changed_library_trains_again_and_says_so(
     store: MlflowClient,
     in_process: list[Job],
@@ -159,7 +153,6 @@ def test_a_changed_library_trains_again_and_says_so(
     assert line.endswith(f": library keras {libraries()['keras']} → 99.0")
 
 
-@pytest.mark.slow
 def test_a_fingerprint_that_cannot_be_read_stops_nothing(
     store: MlflowClient,
     in_process: list[Job],
@@ -176,7 +169,6 @@ def test_a_fingerprint_that_cannot_be_read_stops_nothing(
     assert ": what cannot be told: its fingerprint cannot be read" in capsys.readouterr().out
 
 
-@pytest.mark.slow
 def test_a_run_that_fails_before_it_has_parameters_is_one_that_failed(
     store: MlflowClient, in_process: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,7 +185,6 @@ def test_a_run_that_fails_before_it_has_parameters_is_one_that_failed(
     assert parent_of(store).data.metrics["val_accuracy"] > 0
 
 
-@pytest.mark.slow
 def test_interrupted_while_it_reuses_it_leaves_nothing_running(
     store: MlflowClient, in_process: list[Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,7 +199,6 @@ def test_interrupted_while_it_reuses_it_leaves_nothing_running(
     assert {run.info.status for run in (parent, *children_of(store, parent))} == {"KILLED"}
 
 
-@pytest.mark.slow
 def test_seconds_are_only_taken_over_where_nothing_ran_beside(store: MlflowClient, in_process: list[Job]) -> None:
     plain = Study("Which?", {"short": SHORT})
     task = dataclasses.replace(DIGITS, studies={"plain": plain, "timed": dataclasses.replace(plain, timed=True)})
@@ -220,7 +210,6 @@ def test_seconds_are_only_taken_over_where_nothing_ran_beside(store: MlflowClien
     assert trained == [1, 1, 0, 0]
 
 
-@pytest.mark.slow
 def test_a_variant_that_diverges_does_not_stop_the_others(store: MlflowClient, in_process: list[Job]) -> None:
     task = with_study(good=SHORT, broken=dataclasses.replace(SHORT, learning_rate=1e38))
     with pytest.raises(StepError, match=r"1 of 2 runs failed\. some: broken, seed 1: Training diverged"):
@@ -235,7 +224,6 @@ def test_a_variant_that_diverges_does_not_stop_the_others(store: MlflowClient, i
     assert "Training diverged" in mlflow.artifacts.load_text(f"{parent.info.artifact_uri}/report.html")
 
 
-@pytest.mark.slow
 def test_all_runs_every_study_under_one_run(store: MlflowClient, in_process: list[Job]) -> None:
     one = Study("One?", {"a": SHORT})
     task = dataclasses.replace(DIGITS, studies={"first": one, "second": one})
@@ -244,24 +232,6 @@ def test_all_runs_every_study_under_one_run(store: MlflowClient, in_process: lis
     above = parent_of(store).data.tags.get("mlflow.parentRunId")
     assert above is not None
     assert store.get_run(above).info.run_name == "all studies"
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--study", "modells"], "error: Unknown study of digits: 'modells'. Did you mean 'models'?"),
-        (["--repeats", "0"], "error: repeats must be at least 1, received 0."),
-        (["--jobs", "-1"], "error: jobs must be at least 0, received -1."),
-        (["--force", "perhaps"], "error: --force: expected true or false, received 'perhaps'"),
-    ],
-)
-def test_a_mistake_is_told_in_one_line(
-    store: MlflowClient, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
-) -> None:
-    with pytest.raises(SystemExit) as end:
-        cli.main(compare_step.parser(), compare_step.run, ["--task", "digits", *arguments])
-    assert end.value.code == 2
-    assert capsys.readouterr().err.startswith(message)
 
 
 def begun(client: MlflowClient, folder: Path, repeats: int) -> subprocess.Popen[str]:
@@ -293,7 +263,6 @@ def train_runs(client: MlflowClient, status: str) -> list[Run]:
     return client.search_runs([experiment.experiment_id], f"tags.step = 'train' and attributes.status = '{status}'")
 
 
-@pytest.mark.slow
 def test_killed_in_the_middle_and_run_again_it_trains_only_what_is_missing(
     store: MlflowClient, step: Step, tmp_path: Path, empty_database: Path
 ) -> None:
@@ -322,7 +291,6 @@ def test_killed_in_the_middle_and_run_again_it_trains_only_what_is_missing(
     assert numbers(parent_of(MlflowClient())) == continued
 
 
-@pytest.mark.slow
 def test_interrupted_it_ends_with_all_its_processes_and_says_so_in_the_runs(
     store: MlflowClient, tmp_path: Path
 ) -> None:
@@ -340,7 +308,6 @@ def test_interrupted_it_ends_with_all_its_processes_and_says_so_in_the_runs(
     assert states["KILLED"] <= 2
 
 
-@pytest.mark.slow
 def test_a_training_process_that_is_killed_ends_the_study_with_one_line(store: MlflowClient, tmp_path: Path) -> None:
     study = begun(store, tmp_path, repeats=9)
     children = psutil.Process(study.pid).children()
