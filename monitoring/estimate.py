@@ -20,7 +20,7 @@ from monitoring.profile import Calibration, Profile, Trial, Window
 from monitoring.reference import Reference
 from served.features import DISTANCE
 
-# Chosen on validation data of MNIST's dense network, see benchmarks/monitoring.py.
+# Chosen with what benchmarks/monitoring.py shows of MNIST's networks with seed 1.
 ALIKE = 0.1  # signatures no further apart are of answers that moved in one way
 CAUTION = 1.25  # times the largest error of such trials
 SLOPE = 0.2  # error added for each step from the nearest trial

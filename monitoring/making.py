@@ -74,7 +74,7 @@ class Asked:
         units = found.pop(("", HIDDEN), None)
         features = {name: values for (kind, name), values in found.items() if kind == "feature"}
         names = [name for kind, name in found if kind == "output"]
-        outputs = {name if len(names) > 1 else "": found["output", name] for name in names}
+        outputs = {name if name in self.labels else "": found["output", name] for name in names}
         return Answers({name: outputs[name] for name in self.labels}, features, units)
 
     def _batch(self, batch: np.ndarray) -> dict[tuple[str, str], np.ndarray]:

@@ -17,7 +17,6 @@ from monitoring.verdict import Verdict
 from monitoring.windows import Watched
 
 TEMPLATE = Path(__file__).with_name("report.html")
-MOST_ROWS = 12  # of findings in the table
 
 
 def html(task: str, windows: Sequence[Watched], profiles: Mapping[str, Profile], verdict: Verdict) -> str:
@@ -32,9 +31,7 @@ def html(task: str, windows: Sequence[Watched], profiles: Mapping[str, Profile],
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     figures = [(caption, _svg(figure)) for caption, figure in _figures(windows, profiles)]
-    return template.render(
-        task=task, windows=windows, verdict=verdict, figures=figures, time=_time, most=MOST_ROWS, profiles=profiles
-    )
+    return template.render(task=task, windows=windows, verdict=verdict, figures=figures, time=_time, profiles=profiles)
 
 
 def _figures(windows: Sequence[Watched], profiles: Mapping[str, Profile]) -> Iterator[tuple[str, Figure]]:

@@ -14,6 +14,7 @@ from monitoring.drift import Finding, findings
 from monitoring.estimate import Estimate, estimated
 from monitoring.profile import Profile, Window
 from monitoring.record import Traffic
+from served.features import ANSWER
 
 PREDICTION, REFUSAL = "prediction", "refusal"
 QUANTILES = (0.5, 0.95, 0.99)  # of the time to answer
@@ -106,7 +107,7 @@ def watched(
     if profile is None or not len(first):
         return result
     outputs = {name: part for name, part in by_output.items() if name in profile.labels}
-    given = traffic.features.get(source, {})
+    given = traffic.features.get(source, {}) | {ANSWER: first["value"].to_numpy(np.float32)}  # of no label
     window = Window(
         features={name: one[np.isfinite(one)] for name, one in given.items() if name in profile.features},
         predicted={name: part["label"].to_numpy(int) for name, part in outputs.items()},

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 Features = dict[str, np.ndarray]  # by name, one number an item (N,) float32
-DISTANCE = "hidden layer, distance"
+DISTANCE, ANSWER = "hidden layer, distance", "answer"
 
 
 def of_values(items: np.ndarray) -> Features:
@@ -87,6 +87,12 @@ class Hidden:
         return found | {DISTANCE: np.sqrt(left)}
 
 
+def of_probabilities(probabilities: np.ndarray, labels: Sequence[str], output: str) -> Features:
+    """Of the probabilities (N, labels) in an output, whose name is empty where there is one."""
+    of = f"{output}: " if output else ""
+    return {f"{of}probability of {label}": column for label, column in zip(labels, probabilities.T, strict=True)}
+
+
 def of_answers(outputs: dict[str, np.ndarray], labels: dict[str, list[str]]) -> Features:
     """Of answers.
 
@@ -97,10 +103,8 @@ def of_answers(outputs: dict[str, np.ndarray], labels: dict[str, list[str]]) -> 
     found: Features = {}
     for name, values in outputs.items():
         output = name if name in labels else ""
-        of = f"{name}: " if len(outputs) > 1 else ""
         if output in labels:
-            columns = zip(labels[output], values.T, strict=True)
-            found |= {f"{of}probability of {label}": column for label, column in columns}
+            found |= of_probabilities(values, labels[output], output)
         elif values.ndim == 2 and len(outputs) == 1:  # a number, maybe with the ends of its interval
-            found["answer"] = values[:, 0]
+            found[ANSWER] = values[:, 0]
     return found

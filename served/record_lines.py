@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .features import of_probabilities
 from .record_features import Features, Unlinked, numbers
 from .record_files import Line
 
@@ -119,10 +120,8 @@ class Lines:
         times = [one.time for one in described]
         for output, labels in self._outputs.items() if described else ():
             if labels is not None and len(labels) <= MOST_LABELS:
-                of = f"{output}: " if output else ""
                 values = np.concatenate([one.outputs[output][: one.features] for one in described])
-                columns = {f"{of}probability of {label}": values[:, place] for place, label in enumerate(labels)}
-                self._unlinked.hold(columns, times)
+                self._unlinked.hold(of_probabilities(values, labels, output), times)
         for one in described:
             left = one.features
             for batch in one.inputs:

@@ -53,5 +53,6 @@ def test_answers_are_probabilities_or_a_number() -> None:
     assert list(of_answers({"output_0": shares}, {"": ["no", "yes"]})) == ["probability of no", "probability of yes"]
     several = of_answers({"kind": shares, "size": np.ones((1, 1))}, {"kind": ["no", "yes"]})
     assert list(several) == ["kind: probability of no", "kind: probability of yes"]
+    assert list(of_answers({"kind": shares}, {"kind": ["no", "yes"]})) == list(several)
     assert of_answers({"output_0": np.array([[3.0, 2.0, 4.0]])}, {})["answer"].tolist() == [3]
     assert of_answers({"output_0": np.ones((1, 5, 5, 2))}, {}) == {}
