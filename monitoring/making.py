@@ -15,7 +15,7 @@ from forms.outputs import Outputs
 from monitoring.estimate import signature
 from monitoring.profile import Calibration, Profile, Trial, Window
 from monitoring.reference import BLOCKS, Mix, Reference
-from served.features import DISTANCE, Features, Hidden, of_answers
+from served.features import ANSWER, DISTANCE, Features, Hidden, of_answers
 from served.model import reader_of
 from served.session import HIDDEN, Session
 from tasks.contract import Split, Task, answered
@@ -24,6 +24,7 @@ MOST_EXAMPLES = 5_000  # that are looked at
 # Components of the hidden layer: as many at most, and one for so many examples. Fitted to few, they leave over less of
 # these very examples than of all others, and each window would seem to lie further off.
 MOST_COMPONENTS, EXAMPLES_A_COMPONENT = 12, 50
+MOST_DISTINCT = 0.9  # of examples; where fewer differ, it is no sign of an input that it came twice
 LEAST_DEVIATION = 1e-6  # of a component; one that is always the same is divided by no less
 # Examples in a trial: fewer where they have many values, but so many at least.
 TRIAL_EXAMPLES, MOST_TRIAL_VALUES, LEAST_TRIAL_EXAMPLES = 500, 2**22, 64
@@ -107,8 +108,17 @@ def make_profile(task: Task, graph: Path, validation: Split) -> Profile:
         },
         trials={},
         hidden=hidden,
+        errors=_errors(window, validation.targets, places),
+        repeats=len({item.tobytes() for item in inputs}) < MOST_DISTINCT * len(places),
     )
     return dataclasses.replace(profile, trials=_trials(task, asked, profile, inputs, targets) if targets else {})
+
+
+def _errors(window: Window, targets: Outputs, places: np.ndarray) -> dict[str, float]:
+    """The mean absolute error of answers that are one number; empty where they are something else."""
+    if ANSWER not in window.features:
+        return {}
+    return {"": float(np.abs(window.features[ANSWER] - np.asarray(targets)[places].reshape(len(places))).mean())}
 
 
 def of_output(outputs: Outputs, name: str) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -80,6 +80,8 @@ class Profile:
         calibrations: By the name of the output.
         trials: By the name of the output.
         hidden: What of the last hidden layer is watched; None where the graph does not give it.
+        errors: Mean absolute errors, by the name of the output, of outputs that are numbers.
+        repeats: Whether many examples are the same as others, like rows of a few categories.
     """
 
     examples: int
@@ -90,6 +92,8 @@ class Profile:
     calibrations: Mapping[str, Calibration]
     trials: Mapping[str, list[Trial]]
     hidden: Hidden | None = None
+    errors: Mapping[str, float] = field(default_factory=dict)
+    repeats: bool = False
 
     def to_json(self) -> str:
         return json.dumps(
@@ -98,6 +102,8 @@ class Profile:
                 "examples": self.examples,
                 "features": {name: one.to_json() for name, one in self.features.items()},
                 "outputs": {name: self._output(name) for name in self.labels},
+                "errors": dict(self.errors),
+                "repeats": self.repeats,
                 "hidden": self.hidden and {name: _short(values) for name, values in vars(self.hidden).items()},
             }
         )
@@ -138,6 +144,8 @@ class Profile:
                 for name, one in outputs.items()
             },
             hidden=Hidden(**values["hidden"]) if values["hidden"] else None,
+            errors=values.get("errors", {}),
+            repeats=values.get("repeats", False),
         )
 
 

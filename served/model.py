@@ -53,7 +53,8 @@ class OnnxModel(PythonModel):
         self._columns = metadata["answer"].get("columns")
         self._recorded = outputs_of(metadata["answer"])
         self._recorder: Recorder | None = None
-        self._hidden = hidden_of(folder / "artifacts" / "profile.json") if self._session.has_hidden else None
+        hidden, self._repeats = profile_of(folder / "artifacts" / "profile.json")
+        self._hidden = hidden if self._session.has_hidden else None
         self.any_size = self._reader.any_size
         self._one_picture = threading.Lock()
         self._metrics: Metrics | None = None
@@ -112,7 +113,7 @@ class OnnxModel(PythonModel):
         """
         found = settings()
         if found is not None:
-            self._recorder = Recorder(found, source, self._recorded, self._features, count)
+            self._recorder = Recorder(found, source, self._recorded, self._features, self._repeats, count)
 
     def begin(self, sent: str) -> str:
         """The id of the request that this context is about to answer: `sent`, where that can be one. Empty where
@@ -182,10 +183,12 @@ class OnnxModel(PythonModel):
         return self._writer.values(outputs)
 
 
-def hidden_of(profile: Path) -> Hidden | None:
-    """What is watched of the hidden layer, by a model's reference profile; None where it has none."""
-    known = json.loads(profile.read_text(encoding="utf-8")).get("hidden") if profile.exists() else None
-    return Hidden(**known) if known else None
+def profile_of(file: Path) -> tuple[Hidden | None, bool]:
+    """What of the hidden layer is watched, by a model's reference profile, None where that has none; and whether inputs
+    are often the same as others."""
+    profile = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    hidden = profile.get("hidden")
+    return Hidden(**hidden) if hidden else None, bool(profile.get("repeats"))
 
 
 def reader_of(item: dict[str, Any], session: Session) -> Values:

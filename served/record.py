@@ -21,7 +21,7 @@ import numpy as np
 
 from .record_features import Features
 from .record_files import Files, Line, Settings
-from .record_lines import Answered, Lines, Outputs, Refusal
+from .record_lines import Answered, Lines, Outputs, Refusal, first
 
 logger = logging.getLogger("uvicorn.error")  # the scoring server shows it, and no other
 
@@ -47,14 +47,21 @@ class Recorder:
         source: What answers, as a URI of MLflow.
         outputs: What is recorded of the answers.
         features: Gives what describes inputs; None where nothing does.
+        repeats: Whether inputs are often the same as others, as rows of a few categories are.
         count: Whom to tell how much is recorded.
     """
 
     def __init__(
-        self, settings: Settings, source: str, outputs: Outputs, features: Features | None, count: Count | None = None
+        self,
+        settings: Settings,
+        source: str,
+        outputs: Outputs,
+        features: Features | None,
+        repeats: bool = False,
+        count: Count | None = None,
     ) -> None:
         self._files = Files(settings.folder, settings.most_bytes)
-        self._lines = Lines(source, outputs, features)
+        self._lines = Lines(source, outputs, features, repeats)
         self._outputs = outputs
         self._takes_inputs = features is not None
         self._share = settings.inputs
@@ -175,17 +182,6 @@ class Recorder:
             if time.monotonic() > self._end:
                 atexit.unregister(self.close)  # or this process would keep the version
                 return
-
-
-def first(batches: list[np.ndarray], items: int) -> list[np.ndarray]:
-    """The first items of batches (N, ...), which keep nothing of the others in memory."""
-    result = []
-    for batch in batches:
-        if items <= 0:
-            break
-        result.append(batch if len(batch) <= items else batch[:items].copy())
-        items -= len(batch)
-    return result
 
 
 def source_of(name: str, version: str, model_id: str) -> str:

@@ -1,13 +1,15 @@
 """What describes the inputs of a model, kept so that nobody can put an input together again.
 
 A column holds one property of many inputs, in an order that no other column has, and is written only when there are
-enough of them.
+enough of them. An input that comes again and again is described once: how often a value stands in each column would
+tell which of them belong together.
 """
 
 import logging
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -20,6 +22,7 @@ Features = Callable[[np.ndarray], dict[str, np.ndarray]]
 LEAST_TOGETHER = 25  # of a column that is written: fewer could be told apart
 EXACT = 9  # digits: a profile counts how many have the very same value
 MOST_COLUMNS = 20  # in a line
+MOST_KNOWN = 20_000  # inputs that are known again
 
 
 class Held:
@@ -34,6 +37,26 @@ class Held:
         self.values.append(np.array(values, np.float32))  # a copy: a view would keep all of a batch in memory
         self.count += len(values)
         self.earliest, self.latest = min(self.earliest, *times), max(self.latest, *times)
+
+
+class Known:
+    """Knows inputs again, of which it keeps nothing but a keyed digest."""
+
+    def __init__(self) -> None:
+        self._key = os.urandom(16)
+        self._digests: dict[bytes, None] = {}  # in the order in which they came
+
+    def are_new(self, items: Iterable[np.ndarray]) -> list[bool]:
+        """Whether each did not come before, among the last MOST_KNOWN different ones."""
+        return [self._is_new(blake2b(item.tobytes(), digest_size=12, key=self._key).digest()) for item in items]
+
+    def _is_new(self, digest: bytes) -> bool:
+        if digest in self._digests:
+            return False
+        if len(self._digests) >= MOST_KNOWN:
+            del self._digests[next(iter(self._digests))]
+        self._digests[digest] = None
+        return True
 
 
 class Unlinked:

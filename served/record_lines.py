@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .features import of_probabilities
-from .record_features import Features, Unlinked, numbers
+from .record_features import Features, Known, Unlinked, numbers
 from .record_files import Line
 
 try:
@@ -75,12 +75,14 @@ class Lines:
         source: What answered, as a URI of MLflow.
         outputs: What is recorded of the answers.
         features: Gives what describes inputs; None where nothing does.
+        repeats: Whether inputs are often the same as others, so that this says nothing of them.
     """
 
-    def __init__(self, source: str, outputs: Outputs, features: Features | None) -> None:
+    def __init__(self, source: str, outputs: Outputs, features: Features | None, repeats: bool) -> None:
         self._source = source
         self._outputs = outputs
         self._unlinked = Unlinked(features)
+        self._known = None if repeats else Known()
 
     def of(self, served: Sequence[Answered | Refusal]) -> Iterator[Line]:
         """The lines for these requests; an item of theirs is counted with one of them."""
@@ -117,16 +119,27 @@ class Lines:
 
     def _hold(self, described: list[Answered]) -> None:
         """Has features of their items written, at once or with those of later ones."""
+        chosen = [self._chosen(one) for one in described]
         times = [one.time for one in described]
         for output, labels in self._outputs.items() if described else ():
             if labels is not None and len(labels) <= MOST_LABELS:
-                values = np.concatenate([one.outputs[output][: one.features] for one in described])
-                self._unlinked.hold(of_probabilities(values, labels, output), times)
-        for one in described:
-            left = one.features
-            for batch in one.inputs:
-                self._unlinked.hold_features(batch[:left], one.time)
-                left = max(0, left - len(batch))
+                parts = [one.outputs[output][: one.features][new] for one, new in zip(described, chosen, strict=True)]
+                self._unlinked.hold(of_probabilities(np.concatenate(parts), labels, output), times)
+        for one, new in zip(described, chosen, strict=True):
+            begin = 0
+            for batch in first(one.inputs, one.features):
+                self._unlinked.hold_features(batch[new[begin : begin + len(batch)]], one.time)
+                begin += len(batch)
+
+    def _chosen(self, one: Answered) -> np.ndarray:
+        """Which of the items to be described (features,) bool are."""
+        if self._known is None:
+            return np.ones(one.features, bool)
+        items = (item for batch in first(one.inputs, one.features) for item in batch)
+        new = self._known.are_new(items)
+        return np.array(
+            new + [False] * (one.features - len(new)), bool
+        )  # of the rest the inputs were too large to keep
 
     def _inputs(self, one: Answered) -> Iterator[Line]:
         """A line an item: pictures are large."""
@@ -149,6 +162,17 @@ class Lines:
         if orjson is not None:
             return Line(orjson.dumps(line) + b"\n", items)
         return Line(json.dumps(line, separators=(",", ":"), ensure_ascii=False).encode() + b"\n", items)
+
+
+def first(batches: list[np.ndarray], items: int) -> list[np.ndarray]:
+    """The first items of batches (N, ...), which keep nothing of the others in memory."""
+    result = []
+    for batch in batches:
+        if items <= 0:
+            break
+        result.append(batch if len(batch) <= items else batch[:items].copy())
+        items -= len(batch)
+    return result
 
 
 def _times(served: Sequence[Answered | Refusal], counts: Sequence[int] | int = 1) -> dict[str, list[float]]:

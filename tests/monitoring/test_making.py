@@ -53,6 +53,7 @@ def test_it_knows_items_answers_and_the_hidden_layer(profile: Profile) -> None:
     assert kinds.count(UNTOUCHED) == 5
     assert len(set(kinds)) > 8
     assert profile.mixes[""].counts.sum() == profile.examples
+    assert not profile.repeats  # no two digits are the same
 
 
 def test_training_examples_are_no_drift_and_negatives_are(graph: Path, profile: Profile) -> None:
@@ -90,3 +91,8 @@ def test_few_examples_do_not_make_all_others_seem_further_off() -> None:
     assert hidden is not None
     assert hidden.features(units)[DISTANCE].mean() > 0.94 * hidden.features(others)[DISTANCE].mean()
     assert hidden_of(units[:40]) is None  # too few to say anything
+
+
+def test_it_knows_whether_examples_repeat(graph: Path) -> None:
+    few = TASK.load("validation").take(np.tile(np.arange(60), 3))
+    assert make_profile(TASK, graph, few).repeats

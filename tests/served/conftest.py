@@ -23,11 +23,12 @@ def counts() -> list[tuple[int, int]]:
 def make(tmp_path: Path, counts: list[tuple[int, int]]) -> Iterator[Make]:
     made = []
 
-    def recorder(features: Any = None, outputs: Any = None, most: int = 10**9, inputs: float = 0.0) -> Recorder:
+    def recorder(
+        features: Any = None, outputs: Any = None, most: int = 10**9, inputs: float = 0.0, repeats: bool = True
+    ) -> Recorder:
         given = {"": ["cat", "dog"]} if outputs is None else outputs
-        made.append(
-            Recorder(Settings(tmp_path / "traffic", most, inputs), SOURCE, given, features, lambda *n: counts.append(n))
-        )
+        kept = Settings(tmp_path / "traffic", most, inputs)
+        made.append(Recorder(kept, SOURCE, given, features, repeats, lambda *n: counts.append(n)))
         return made[-1]
 
     yield recorder

@@ -234,7 +234,7 @@ from served.record_files import Settings
 record.EVERY_SECONDS = float(sys.argv[2])
 folder = pathlib.Path(sys.argv[1])
 describe = lambda batch: {"a": batch[:, 0], "b": batch[:, 1]}
-recorder = record.Recorder(Settings(folder, 10**9, 0.0), "models:/digits/3", {"": ["cat", "dog"]}, describe)
+recorder = record.Recorder(Settings(folder, 10**9, 0.0), "models:/digits/3", {"": ["cat", "dog"]}, describe, True)
 shares, batch = np.array([[0.9, 0.1]], np.float32), np.zeros((1, 2), np.float32)
 for number in range(int(sys.argv[3])):
     recorder.begin(f"r{number}")
