@@ -11,14 +11,15 @@ from lifecycle import runs
 from lifecycle.releases import release
 from registry.ledger import champion as champion_version
 from serving.gateway.app import create_app
-from serving.gateway.champion import Champion
+from serving.gateway.champion import LOOK_EVERY_SECONDS, Champion
 from serving.gateway.decoders import Decoders
 from serving.gateway.loading import Loader
 from serving.gateway.server import authority, listening
 from steps import cli
-from tasks.contract import Task, get_task
+from tasks.contract import Task, UserError, get_task
 
 M_MMAP_THRESHOLD = -3  # of mallopt(3)
+MOST_LOOK_SECONDS = 3600.0
 
 
 def serve(task: Task, host: str, port: int) -> None:
@@ -35,7 +36,9 @@ def serve(task: Task, host: str, port: int) -> None:
     client = runs.connect()
     loader = Loader()
     champion = Champion(
-        look=lambda: champion_version(client, task.name), load=lambda version: release(client, task, version, loader)
+        look=lambda: champion_version(client, task.name),
+        load=lambda version: release(client, task, version, loader),
+        look_every=look_every(),
     )
     with Decoders() as decoders:
         server = listening(create_app(task, champion, decoders.read), host, port)
@@ -43,6 +46,21 @@ def serve(task: Task, host: str, port: int) -> None:
         champion.start()
         server.run()
         champion.stop()
+
+
+def look_every() -> float:
+    """Seconds between two looks at the alias, `LOOK_SECONDS`. Webhooks make up for long ones.
+
+    Raises:
+        UserError: It is no number, or out of bounds.
+    """
+    given = os.environ.get("LOOK_SECONDS") or str(LOOK_EVERY_SECONDS)
+    with contextlib.suppress(ValueError):
+        if LOOK_EVERY_SECONDS <= (seconds := float(given)) <= MOST_LOOK_SECONDS:
+            return seconds
+    raise UserError(
+        f"LOOK_SECONDS must be a number from {LOOK_EVERY_SECONDS:g} to {MOST_LOOK_SECONDS:g}, it is {given!r}."
+    )
 
 
 def _return_memory() -> None:

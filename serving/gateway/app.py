@@ -19,8 +19,10 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from forms.item import Item, ItemError, Shape
 from forms.outputs import each
 from served.metrics import Metrics
+from served.verdicts import Found
 from serving.gateway.champion import Champion, Release
 from serving.gateway.decoders import BusyError
+from serving.gateway.hook import is_signed, secret
 from tasks.contract import Task
 
 ReadFile = Callable[[bytes, Shape, Item], np.ndarray]
@@ -78,10 +80,12 @@ def create_app(task: Task, champion: Champion, read_file: ReadFile = read_here) 
     app.json.sort_keys = False  # type: ignore[attr-defined]
     registry = CollectorRegistry()
     metrics = Metrics(registry, task.name, "", {})
+    registry.register(Found(task.name))
     champion.count = metrics.traffic
     _around_every_request(app, task, champion, registry)
     _for_browsers(app)
     _for_operators(app, task, metrics, registry)
+    _for_the_registry(app, champion, secret())
     _for_programs(app, task, metrics, read_file)
     _when_it_fails(app, metrics)
     return app
@@ -142,6 +146,19 @@ def _for_operators(app: Flask, task: Task, metrics: Metrics, registry: Collector
         metrics.serves(task.name, release.version if release else "", release.answer.counted if release else {})
         behind.set(g.status.is_behind)
         return Response(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+
+
+def _for_the_registry(app: Flask, champion: Champion, secret: str) -> None:
+    """Takes its hints where they are signed with this secret; none where that is empty."""
+    if not secret:
+        return
+
+    @app.post("/hooks/registry")
+    def hinted() -> tuple[str, int]:
+        if not is_signed(request.headers, request.get_data(), secret, time.time()):
+            raise RequestError("Expected a webhook of MLflow, signed with the secret that is set here.", "", 403)
+        champion.look_soon()
+        return "", 204
 
 
 def _for_programs(app: Flask, task: Task, metrics: Metrics, read_file: ReadFile) -> None:

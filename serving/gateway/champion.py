@@ -18,6 +18,7 @@ from tasks.contract import one_line
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY_SECONDS = 1.0
+LEAST_SECONDS = 0.1  # between two looks, however many hints there are
 LOAD_SECONDS = 60.0  # after which a version counts as one that cannot be loaded
 RETRY_AFTER_SECONDS = 30.0  # a version that could not be loaded
 NO_CHAMPION = "There is no champion yet; promote a model first."
@@ -103,15 +104,23 @@ class Champion:
     Args:
         look: Gives the version that the alias points to, None where there is none.
         load: Makes a version ready.
+        look_every: So many seconds. Where the registry gives hints (`look_soon`), it may be many.
 
     Attributes:
         count: Whom to tell how many items versions record, and how many they lose; None for nobody.
     """
 
-    def __init__(self, look: Callable[[], str | None], load: Callable[[str], Release]) -> None:
+    def __init__(
+        self,
+        look: Callable[[], str | None],
+        load: Callable[[str], Release],
+        look_every: float = LOOK_EVERY_SECONDS,
+    ) -> None:
         self.count: Count | None = None
         self._look = look
         self._load = load
+        self._look_every = look_every
+        self._hint = threading.Event()
         self._loading: dict[str, Loading] = {}  # by version; one that hangs must not keep a further one waiting
         self._told = ""
         self.status = Status()
@@ -122,8 +131,13 @@ class Champion:
         """Takes the champion of now, and every new one within seconds."""
         self._thread.start()
 
+    def look_soon(self) -> None:
+        """Has it look at once: somebody says that the alias may have moved."""
+        self._hint.set()
+
     def stop(self) -> None:
         self._stopped.set()
+        self._hint.set()
         self._thread.join(timeout=1)  # it may be waiting for the registry
         if self.release is not None:
             self.release.traffic.ends(is_replaced=False)
@@ -196,7 +210,11 @@ class Champion:
                 self.refresh()
             except BaseException:  # nobody would follow the alias any more, and nobody would notice
                 logger.exception("Looking after the champion failed; it goes on.")
-            if self._stopped.wait(LOOK_EVERY_SECONDS):
+            # Where not all is as it should be, it looks often, whatever it was told.
+            every = min(LOOK_EVERY_SECONDS, self._look_every) if self.status.problem else self._look_every
+            self._hint.wait(every - LEAST_SECONDS)
+            self._hint.clear()
+            if self._stopped.wait(LEAST_SECONDS):
                 return
 
 
