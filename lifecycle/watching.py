@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import tempfile
@@ -16,13 +18,14 @@ from mlflow.exceptions import MlflowException
 
 from lifecycle import runs
 from lifecycle.model_files import fetch
+from monitoring.gauges import gauges, leave
 from monitoring.labels import read_labels
 from monitoring.profile import FILE, Profile
 from monitoring.record import compact, read
 from monitoring.report import html
-from monitoring.verdict import Verdict, corrected, decide
+from monitoring.verdict import Expected, Verdict, corrected, decide
 from monitoring.windows import Watched, watched
-from registry.candidates import model_id_of
+from registry.candidates import REHEARSAL_TAG, model_id_of
 from serving.rehearsal import RehearsalError
 from tasks.contract import Task, UserError
 
@@ -78,13 +81,10 @@ def watch(task: Task, folder: Path, span: Span) -> Verdict:
         labels = read_labels(folder)
         profiles: dict[str, Profile | None] = {}
         windows = corrected(list(_windows(client, task, folder, span.windows(time.time()), profiles, labels)))
-        known = {source: profile for source, profile in profiles.items() if profile is not None}
-        accuracies = {
-            source: {name: one.accuracy for name, one in profile.calibrations.items()}
-            for source, profile in known.items()
-        }
-        verdict = decide(windows, accuracies)
-        _log(task, windows, known, verdict, note)
+        known = {source: expected_of(client, task, source, profile) for source, profile in profiles.items()}
+        verdict = decide(windows, known)
+        _log(task, windows, {source: one for source, one in profiles.items() if one is not None}, verdict, note)
+        leave(folder, task.name, list(gauges(windows, verdict, known, time.time())))
     return verdict
 
 
@@ -132,6 +132,18 @@ def profile_of(client: MlflowClient, task: Task, number: str) -> Profile | None:
         return None
 
 
+def expected_of(client: MlflowClient, task: Task, source: str, profile: Profile | None) -> Expected:
+    """What is known of a version by its profile and by its rehearsal."""
+    rehearsed = None
+    with contextlib.suppress(MlflowException, ValueError, KeyError):  # it is gone, or its rehearsal failed
+        tags = client.get_model_version(task.name, source.rpartition("/")[2]).tags
+        rehearsed = float(json.loads(tags[REHEARSAL_TAG])["p50_ms"])
+    if profile is None:
+        return Expected(bound_ms=task.latency_bound_ms, rehearsed_ms=rehearsed)
+    accuracies = {name: one.accuracy for name, one in profile.calibrations.items()}
+    return Expected(accuracies, profile.errors, task.latency_bound_ms, rehearsed)
+
+
 def _log(task: Task, windows: Sequence[Watched], profiles: Mapping[str, Profile], verdict: Verdict, note: str) -> None:
     """The run's metrics by window, its report, and what it says."""
     for place, one in enumerate(windows):
@@ -144,6 +156,7 @@ def _log(task: Task, windows: Sequence[Watched], profiles: Mapping[str, Profile]
             for output, figure in known.items():
                 if figure.value is not None:
                     values[f"{kind}_accuracy{output and '_'}{output}"] = figure.value
+        values |= {f"measured_error{output and '_'}{output}": error.value for output, error in one.errors.items()}
         mlflow.log_metrics(values, step=place, timestamp=int(1000 * one.end))
     mlflow.log_text(html(task.name, windows, profiles, verdict), "report.html")
     reasons = [[reason.level.word, reason.sentence, reason.when] for reason in verdict.reasons]

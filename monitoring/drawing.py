@@ -11,7 +11,8 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 
 from monitoring.drift import LEVEL
-from monitoring.windows import QUANTILES, Watched
+from monitoring.estimate import Estimate
+from monitoring.windows import QUANTILES, Measured, Watched
 
 # Okabe & Ito 2008: colours that people of any colour vision tell apart.
 MEASURED, ESTIMATED, LATENCY = "#D55E00", "#0072B2", ("#56B4E9", "#0072B2", "#000000")
@@ -25,19 +26,9 @@ def accuracy(windows: Sequence[Watched], output: str, expected: float) -> Figure
     axes = figure.subplots()
     axes.axhline(expected, color="grey", linestyle="--", label="on the validation split")
     known = [(one, one.estimates.get(output), one.measured.get(output)) for one in windows]
-    estimates = [
-        (one, value.value, value.low, value.high) for one, value, _ in known if value and value.value is not None
-    ]
-    measured = [(one, value.value, value.low, value.high) for one, _, value in known if value]
-    for found, colour, marker, label in (
-        (estimates, ESTIMATED, "o", "estimated, without labels"),
-        (measured, MEASURED, "D", "measured, by labels"),
-    ):
-        if found:
-            values = np.array([one[1:] for one in found], float)
-            errors = np.abs(values[:, 1:].T - values[:, 0])
-            times = [_time(one[0]) for one in found]
-            axes.errorbar(times, values[:, 0], errors, fmt=marker, color=colour, capsize=3, label=label)
+    estimates = [(one, value) for one, value, _ in known if value and value.value is not None]
+    _intervals(axes, estimates, ESTIMATED, "o", "estimated, without labels")
+    _intervals(axes, [(one, value) for one, _, value in known if value], MEASURED, "D", "measured, by labels")
     withheld = [_time(one) for one, value, _ in known if value and value.value is None]
     if withheld:
         axes.scatter(
@@ -47,6 +38,29 @@ def accuracy(windows: Sequence[Watched], output: str, expected: float) -> Figure
     _by_time(axes, windows)
     figure.legend(loc="outside upper center", ncols=4, frameon=False)
     return figure
+
+
+def errors(windows: Sequence[Watched], output: str, expected: float) -> Figure:
+    """The mean absolute error of one output by window, as labels tell, with 95 % intervals."""
+    figure = Figure(figsize=(8.4, 3.0), layout="constrained")
+    axes = figure.subplots()
+    axes.axhline(expected, color="grey", linestyle="--", label="on the validation split")
+    known = [(one, one.errors[output]) for one in windows if output in one.errors]
+    _intervals(axes, known, MEASURED, "D", "measured, by labels")
+    axes.set(ylabel=f"mean absolute error{output and ' of '}{output}", ylim=(0, None))
+    _by_time(axes, windows)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
+    return figure
+
+
+def _intervals(
+    axes: Axes, found: Sequence[tuple[Watched, Estimate | Measured]], colour: str, marker: str, label: str
+) -> None:
+    if found:
+        values = np.array([(one.value, one.low, one.high) for _, one in found], float)
+        apart = np.abs(values[:, 1:].T - values[:, 0])
+        times = [_time(window) for window, _ in found]
+        axes.errorbar(times, values[:, 0], apart, fmt=marker, color=colour, capsize=3, label=label)
 
 
 def severities(windows: Sequence[Watched]) -> Figure:

@@ -49,6 +49,9 @@ def _figures(windows: Sequence[Watched], profiles: Mapping[str, Profile]) -> Ite
                 shares = profile.mixes[output].counts / profile.mixes[output].counts.sum()
                 before = dict(zip(profile.labels[output], shares.tolist(), strict=True))
                 yield f"{source}: what was answered.", drawing.mixes(of_version, output, before)
+        for output, error in profile.errors.items():
+            if any(output in one.errors for one in of_version):
+                yield f"{source}: mean absolute error by window.", drawing.errors(of_version, output, error)
     if any(one.findings for one in windows):
         yield (
             "Severity: how far a feature's distribution is from the validation split's, 0 to 1, without what chance "

@@ -4,8 +4,9 @@ sentences."""
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from monitoring.drift import LEVEL, Finding, alarms
@@ -14,6 +15,7 @@ from monitoring.windows import Measured, Watched
 
 MOST_FAILED = 0.01  # the share of requests that the model may fail
 MOST_LOST = 0.02  # what accuracy may fall below that on the validation split, as a share of 1
+MOST_MORE = 0.1  # what a mean absolute error may grow by, as a share of that on the validation split
 SEVERE = 0.25  # a severity from which drift of answers that nobody can judge is no trifle
 MOST_NAMED = 3  # findings in a sentence
 
@@ -38,11 +40,13 @@ class Reason:
         level: That it alone would be.
         sentence: For people.
         when: The window, and the version that answered in it; empty where it is about all.
+        kind: Of what was seen. Of windows in which the same was seen, the latest is told.
     """
 
     level: Level
     sentence: str
     when: str = ""
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,23 @@ class Verdict:
 
     level: Level
     reasons: tuple[Reason, ...]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is known of a version.
+
+    Attributes:
+        accuracies: On the validation split, by the name of the output.
+        errors: Mean absolute errors of numbers there, by the name of the output.
+        bound_ms: That a request may take.
+        rehearsed_ms: That one took when the version was rehearsed; None where that is not known.
+    """
+
+    accuracies: Mapping[str, float] = field(default_factory=dict)
+    errors: Mapping[str, float] = field(default_factory=dict)
+    bound_ms: float = math.inf
+    rehearsed_ms: float | None = None
 
 
 def corrected(windows: Sequence[Watched]) -> list[Watched]:
@@ -64,19 +85,20 @@ def corrected(windows: Sequence[Watched]) -> list[Watched]:
     return [dataclasses.replace(one, findings=tuple(map(of, one.findings))) for one in windows]
 
 
-def decide(windows: Sequence[Watched], accuracies: Mapping[str, Mapping[str, float]], level: float = LEVEL) -> Verdict:
+def decide(windows: Sequence[Watched], known: Mapping[str, Expected], level: float = LEVEL) -> Verdict:
     """The verdict on windows in their order, the latest last.
 
     Args:
         windows: Those that `corrected` gives.
-        accuracies: On the validation split, by source and by the name of the output.
+        known: What is known of the versions, by source.
         level: Of false alarms.
     """
-    reasons = [
-        dataclasses.replace(reason, when=f"{window.when} UTC, {window.source}")
+    found = [
+        (window, reason)
         for window in reversed(windows)
-        for reason in _reasons(window, accuracies.get(window.source, {}), level)
+        for reason in _reasons(window, known.get(window.source, Expected()), level)
     ]
+    reasons = list(_together(found))
     if not windows:
         reasons = [Reason(Level.WATCH, "Nothing was served, or nothing was recorded of it.")]
     if not reasons:
@@ -87,23 +109,55 @@ def decide(windows: Sequence[Watched], accuracies: Mapping[str, Mapping[str, flo
     return Verdict(reasons[0].level, tuple(reasons))
 
 
-def _reasons(window: Watched, accuracies: Mapping[str, float], level: float) -> Iterator[Reason]:
+def _together(found: Sequence[tuple[Watched, Reason]]) -> Iterator[Reason]:
+    """One reason for all windows in which the same was seen, in the words of the first of these."""
+    alike: dict[tuple[str, Level, str], list[tuple[Watched, Reason]]] = {}
+    for window, reason in found:
+        alike.setdefault((window.source, reason.level, reason.kind), []).append((window, reason))
+    for (window, reason), *others in alike.values():
+        earlier = f", and {len(others)} earlier window{'s' * (len(others) > 1)}" if others else ""
+        yield dataclasses.replace(reason, when=f"{window.when} UTC, {window.source}{earlier}")
+
+
+def _reasons(window: Watched, known: Expected, level: float) -> Iterator[Reason]:
+    yield from _on_operation(window, known)
+    found = alarms(window.findings, level)
+    drift = f"Drift: {_named(found)}." if found else ""
+    for output, expected in known.accuracies.items():
+        if (measured := window.measured.get(output)) is not None:
+            yield from _on_measured(measured, expected, _of(output), drift)
+        elif found and (estimate := window.estimates.get(output)) is not None:
+            yield from _on_estimate(estimate, expected, _of(output), drift)
+    for output, expected in known.errors.items():
+        if (measured := window.errors.get(output)) is not None:
+            yield from _on_error(measured, expected, _of(output), drift)
+    if found and not known.accuracies and not window.errors:
+        grave = found[0].severity >= SEVERE
+        harm = "Whether the answers are still right can only be told from labels."
+        yield Reason(Level.RETRAIN if grave else Level.WATCH, f"{drift} {harm}", kind="drift")
+
+
+def _of(output: str) -> str:
+    return f" of {output}" if output else ""
+
+
+def _on_operation(window: Watched, known: Expected) -> Iterator[Reason]:
     requests = window.items + sum(window.refused.values())
     if requests and window.failed > MOST_FAILED * requests:
         share = 100 * window.failed / requests
-        yield Reason(Level.WATCH, f"The model failed {window.failed} of {requests} requests ({share:.1f} %).")
-    found = alarms(window.findings, level)
-    drift = f"Drift: {_named(found)}." if found else ""
-    for output, expected in accuracies.items():
-        of = f" of {output}" if output else ""
-        if (known := window.measured.get(output)) is not None:
-            yield from _on_measured(known, expected, of, drift)
-        elif found and (estimate := window.estimates.get(output)) is not None:
-            yield from _on_estimate(estimate, expected, of, drift)
-    if found and not accuracies:
-        grave = found[0].severity >= SEVERE
-        harm = "Whether the answers are still right can only be told from labels."
-        yield Reason(Level.RETRAIN if grave else Level.WATCH, f"{drift} {harm}")
+        yield Reason(
+            Level.WATCH, f"The model failed {window.failed} of {requests} requests ({share:.1f} %).", kind="failures"
+        )
+    if window.seconds and 1000 * window.seconds[0] > known.bound_ms:
+        rehearsed = (
+            "" if known.rehearsed_ms is None else f"; when it was rehearsed, one took {known.rehearsed_ms:.1f} ms"
+        )
+        yield Reason(
+            Level.WATCH,
+            f"Half of the requests took more than {1000 * window.seconds[0]:.0f} ms, the bound is {known.bound_ms:g} ms"
+            f"{rehearsed}.",
+            kind="slow",
+        )
 
 
 def _on_measured(known: Measured, expected: float, of: str, drift: str) -> Iterator[Reason]:
@@ -112,15 +166,28 @@ def _on_measured(known: Measured, expected: float, of: str, drift: str) -> Itera
         f"the validation split it was {expected:.3f}."
     )
     if known.high < expected - MOST_LOST:
-        yield Reason(Level.RETRAIN, f"{words} {drift}".strip())
+        yield Reason(Level.RETRAIN, f"{words} {drift}".strip(), kind=f"measured{of}")
     elif drift:
-        yield Reason(Level.WATCH, f"{drift} It does no harm so far: {words[0].lower()}{words[1:]}")
+        yield Reason(Level.WATCH, f"{drift} It does no harm so far: {words[0].lower()}{words[1:]}", kind=f"drift{of}")
+
+
+def _on_error(known: Measured, expected: float, of: str, drift: str) -> Iterator[Reason]:
+    words = (
+        f"By {known.examples} labels the mean absolute error{of} is {known.value:.4g} ({known.low:.4g} to "
+        f"{known.high:.4g}), on the validation split it was {expected:.4g}."
+    )
+    if known.low > (1 + MOST_MORE) * expected:
+        yield Reason(Level.RETRAIN, f"{words} {drift}".strip(), kind=f"measured{of}")
+    elif drift:
+        yield Reason(Level.WATCH, f"{drift} It does no harm so far: {words[0].lower()}{words[1:]}", kind=f"drift{of}")
 
 
 def _on_estimate(estimate: Estimate, expected: float, of: str, drift: str) -> Iterator[Reason]:
     if estimate.value is None:
         yield Reason(
-            Level.RETRAIN, f"{drift} No accuracy{of} is estimated. {estimate.reason} Label some, or train anew."
+            Level.RETRAIN,
+            f"{drift} No accuracy{of} is estimated. {estimate.reason} Label some, or train anew.",
+            kind=f"withheld{of}",
         )
         return
     words = (
@@ -128,9 +195,9 @@ def _on_estimate(estimate: Estimate, expected: float, of: str, drift: str) -> It
         f"validation split it was {expected:.3f}."
     )
     if estimate.high < expected - MOST_LOST:
-        yield Reason(Level.RETRAIN, f"{drift} It does harm: {words}")
+        yield Reason(Level.RETRAIN, f"{drift} It does harm: {words}", kind=f"estimated{of}")
     else:
-        yield Reason(Level.WATCH, f"{drift} It seems to do no harm: {words}")
+        yield Reason(Level.WATCH, f"{drift} It seems to do no harm: {words}", kind=f"drift{of}")
 
 
 def _named(found: Sequence[Finding]) -> str:

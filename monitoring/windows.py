@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from monitoring.drift import Finding, findings
-from monitoring.estimate import Estimate, estimated
+from monitoring.estimate import NORMAL, Estimate, estimated
 from monitoring.profile import Profile, Window
 from monitoring.record import Traffic
 from served.features import ANSWER
@@ -23,10 +23,11 @@ LEAST_LABELS = 30  # that an accuracy is measured with
 
 @dataclass(frozen=True)
 class Measured:
-    """An accuracy where right answers have become known, with its 95 % interval (Wilson 1927).
+    """An accuracy where right answers have become known, with its 95 % interval (Wilson 1927); or of numbers their mean
+    absolute error, whose interval is that of a mean.
 
     Attributes:
-        value: The share of right answers.
+        value: The share of right answers, or the error.
         low: Of the interval.
         high: Of the same.
         examples: How many right answers are known.
@@ -53,7 +54,8 @@ class Watched:
         confidence: The mean, by the name of the output.
         findings: Compared with the profile; none where the version has none, or there is too little.
         estimates: Of the accuracy without labels, by the name of the output.
-        measured: Where labels are known, by the name of the output.
+        measured: Accuracies where labels are known, by the name of the output.
+        errors: Mean absolute errors where right numbers are known, by the name of the output.
     """
 
     source: str
@@ -67,6 +69,7 @@ class Watched:
     findings: tuple[Finding, ...] = ()
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
     measured: Mapping[str, Measured] = field(default_factory=dict)
+    errors: Mapping[str, Measured] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:
@@ -113,6 +116,7 @@ def watched(
         predicted={name: part["label"].to_numpy(int) for name, part in outputs.items()},
         confidences={name: part["confidence"].to_numpy(np.float32) for name, part in outputs.items()},
     )
+    errors = {name: measured_error(by_output[name], labels) for name in profile.errors if name in by_output}
     known = {name: measured(part, profile.labels[name], labels) for name, part in outputs.items()}
     return Watched(
         *(result.source, result.begin, result.end, result.items, result.refused, result.seconds),
@@ -121,6 +125,7 @@ def watched(
         findings=tuple(findings(profile, window)),
         estimates={name: estimated(profile, window, name) for name in outputs},
         measured={name: one for name, one in known.items() if one is not None},
+        errors={name: one for name, one in errors.items() if one is not None},
     )
 
 
@@ -135,6 +140,16 @@ def measured(rows: pd.DataFrame, names: list[str], labels: Mapping[str, str]) ->
     test = binomtest(hits, int(known.sum()))
     interval = test.proportion_ci(method="wilson")
     return Measured(float(test.statistic), float(interval.low), float(interval.high), int(known.sum()))
+
+
+def measured_error(rows: pd.DataFrame, labels: Mapping[str, str]) -> Measured | None:
+    """The mean absolute error of those rows whose right numbers are known; None where these are too few."""
+    right = pd.to_numeric(rows["id"].map(labels), errors="coerce")
+    errors = (rows["value"].astype(float) - right).abs().dropna()
+    if len(errors) < LEAST_LABELS:
+        return None
+    mean, half = float(errors.mean()), float(NORMAL * errors.std() / np.sqrt(len(errors)))
+    return Measured(mean, max(0.0, mean - half), mean + half, len(errors))
 
 
 def _mix(rows: pd.DataFrame, names: list[str]) -> dict[str, float]:

@@ -15,6 +15,7 @@ import yaml
 
 from .machine import is_one_of_several
 from .refusal import KINDS
+from .verdicts import Found
 
 logger = logging.getLogger("uvicorn.error")  # the scoring server shows it, and no other
 
@@ -233,7 +234,9 @@ def serve_metrics(model_path: Path, labels: Labels) -> Metrics | None:
     registry = prometheus_client.CollectorRegistry()
     if not alone:
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    metrics = Metrics(registry if alone else None, *registered_as(model_path), labels)
+    name, version = registered_as(model_path)
+    registry.register(Found(name))
+    metrics = Metrics(registry if alone else None, name, version, labels)
     try:
         prometheus_client.start_http_server(port, host, registry)
     except OSError as error:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 from mlflow import MlflowClient
 
 from lifecycle.retraining import champions_config, retrain
@@ -17,9 +20,11 @@ from monitoring.making import Asked
 from monitoring.profile import Profile
 from monitoring.verdict import Level
 from registry.candidates import model_id_of
-from registry.ledger import champion
 from steps import cli, label, monitor
-from tasks.contract import UserError, get_task
+from steps import retrain as retrain_step
+from tasks.contract import Split, SplitName, UserError, get_task
+from tests.conftest import use_store
+from tests.gateways import Gateway
 
 DIGITS = get_task("digits")
 SOURCE = "models:/digits/1"
@@ -89,18 +94,55 @@ def test_labels_that_arrive_later_are_joined(traffic: Traffic, tmp_path: Path) -
     assert verdict.reasons[0].sentence.startswith("By 200 labels the accuracy is 0.0")
 
 
-@pytest.mark.slow
-def test_drift_leads_to_another_champion(
-    traffic: Traffic, champion_store: MlflowClient, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_drift_is_told_to_a_scheduler(traffic: Traffic, capsys: pytest.CaptureFixture[str]) -> None:
     traffic.answer(16 - DIGITS.load("train").inputs[:400])
     with pytest.raises(SystemExit) as end:
         cli.main(monitor.parser(), monitor.run, ["--task", "digits", "--traffic", str(traffic.folder)])
     assert end.value.code == Level.RETRAIN
     assert capsys.readouterr().out.startswith("digits: retrain\n- Drift: ")
-    before = champion(champion_store, "digits")
-    retrained = retrain(DIGITS)
-    assert (champion(champion_store, "digits") != before) == retrained
+
+
+def with_negatives(split: SplitName) -> Split:
+    """The data there is now: half of the digits are dark on light."""
+    before = DIGITS.load(split)
+    inputs = before.inputs.copy()
+    inputs[::2] = 16 - inputs[::2]
+    return Split(inputs, before.targets)
+
+
+@pytest.mark.slow
+def test_drifted_traffic_ends_with_another_version_that_answers(
+    champion_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_figures: None
+) -> None:
+    """Traffic changes, and one command does the rest: it watches, trains on the data there is now, evaluates,
+    rehearses, asks the gate. The gateway goes over to the new version, which is right where the old one was wrong."""
+    use_store(monkeypatch, Path(shutil.copy(champion_database, tmp_path / "mlflow.db")))
+    monkeypatch.setenv("TRAFFIC_DIR", str(tmp_path / "traffic"))
+    monkeypatch.setattr(retrain_step, "get_task", lambda _: dataclasses.replace(DIGITS, load=with_negatives))
+    known = DIGITS.load("test")
+    negatives = 16 - known.inputs[:300]
+
+    def right(gateway: Gateway) -> float:
+        """The share of right answers to negatives."""
+        asked = [requests.post(f"{gateway.url}/predict", json={"image": one.tolist()}, timeout=5) for one in negatives]
+        return float(np.mean([one.json()["prediction"] for one in asked] == known.targets[:300]))
+
+    with Gateway(tmp_path) as gateway:
+        gateway.wait()
+        before = right(gateway)
+        time.sleep(1.5)  # the last second's record is still to be written
+        arguments = ["--task", "digits", "--traffic", str(tmp_path / "traffic")]
+        with pytest.raises(SystemExit) as end:
+            cli.main(retrain_step.parser(), retrain_step.run, arguments)
+        assert end.value.code == 0
+        deadline = time.monotonic() + 30
+        while requests.get(f"{gateway.url}/readyz", timeout=5).json()["version"] == "1":
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert before < 0.5
+        assert right(gateway) > 0.9
+        told = requests.get(f"{gateway.url}/metrics", timeout=5).text
+        assert 'model_verdict{verdict="retrain"} 1.0' in told
 
 
 def test_others_traffic_and_that_of_versions_without_a_profile(traffic: Traffic) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from monitoring.drift import Finding
 from monitoring.estimate import Estimate
-from monitoring.verdict import Level, Verdict, corrected, decide
+from monitoring.verdict import Expected, Level, Verdict, corrected, decide
 from monitoring.windows import Measured, Watched
 
 SOURCE = "models:/digits/1"
@@ -20,7 +20,7 @@ def window(**values: object) -> Watched:
 
 
 def verdict(*windows: Watched) -> Verdict:
-    return decide(corrected(windows), {SOURCE: {"": 0.97}})
+    return decide(corrected(windows), {SOURCE: Expected({"": 0.97}, bound_ms=100, rehearsed_ms=2.0)})
 
 
 def test_what_is_as_it_was_is_fine() -> None:
@@ -85,3 +85,40 @@ def test_the_gravest_comes_first() -> None:
     some = window(findings=(DRIFT,), estimates={"": Estimate(0.96, 0.94, 0.98)})
     worse = window(findings=(DRIFT,), estimates={"": Estimate(0.5, 0.4, 0.6)})
     assert [reason.level for reason in verdict(some, worse).reasons] == [Level.RETRAIN, Level.WATCH]
+
+
+def test_a_number_is_judged_by_its_error() -> None:
+    """What it may grow by is a tenth of what it was."""
+
+    def found(error: Measured | None, *findings: Finding) -> Verdict:
+        errors = {} if error is None else {"": error}
+        return decide(corrected([window(findings=findings, errors=errors)]), {SOURCE: Expected(errors={"": 44.0})})
+
+    assert found(Measured(47.0, 42.0, 52.0, 200)).level == Level.FINE
+    worse = found(Measured(58.1, 52.0, 64.2, 200)).reasons[0]
+    assert worse.level == Level.RETRAIN
+    assert worse.sentence == (
+        "By 200 labels the mean absolute error is 58.1 (52 to 64.2), on the validation split it was 44."
+    )
+    harmless = found(Measured(44.0, 40.0, 48.0, 200), DRIFT).reasons[0]
+    assert harmless.level == Level.WATCH
+    assert "It does no harm so far: by 200 labels the mean absolute error is 44 (40 to 48)" in harmless.sentence
+    assert found(None, DRIFT).level == Level.RETRAIN
+
+
+def test_slow_answers_are_worth_a_look() -> None:
+    found = verdict(window(seconds=(0.2, 0.3, 0.4)))
+    assert found.level == Level.WATCH
+    assert found.reasons[0].sentence == (
+        "Half of the requests took more than 200 ms, the bound is 100 ms; when it was rehearsed, one took 2.0 ms."
+    )
+
+
+def test_what_lasts_is_told_once() -> None:
+    withheld = window(findings=(DRIFT,), estimates={"": Estimate(None, reason="Nobody knows.")})
+    later = dataclasses.replace(withheld, begin=7200.0, end=10800.0)
+    found = verdict(withheld, withheld, later, window(findings=(DRIFT,), estimates={"": Estimate(0.96, 0.94, 0.98)}))
+    assert [(reason.level, reason.when) for reason in found.reasons] == [
+        (Level.RETRAIN, "01 Jan 02:00 to 03:00 UTC, models:/digits/1, and 2 earlier windows"),
+        (Level.WATCH, "01 Jan 01:00 to 02:00 UTC, models:/digits/1"),
+    ]

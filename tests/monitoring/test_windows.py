@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
+import pytest
 
 from monitoring.drift import alarms
 from monitoring.profile import Profile
@@ -27,3 +30,15 @@ def test_numbers_that_are_answered_are_compared() -> None:
         found = watched(Traffic(served, {}, served[:0]), "models:/diabetes/1", 0, 60, PROFILE, {})
         assert [one.name for one in found.findings] == [ANSWER]
         assert bool(alarms(found.findings)) == drifts
+
+
+def test_numbers_are_measured_by_labels() -> None:
+    """Errors of 1 and 3, half of each: their mean is 2, and its 95 % interval 2 ± 1.96 * 1.0050 / sqrt(100)."""
+    served = rows(np.zeros(120))
+    labels = {f"r{place}": "1" if place % 2 else "-3" for place in range(100)} | {"r110": "many"}
+    profile = dataclasses.replace(PROFILE, errors={"": 1.5})
+    found = watched(Traffic(served, {}, served[:0]), "models:/diabetes/1", 0, 60, profile, labels).errors[""]
+    assert (found.value, found.examples) == (2.0, 100)
+    assert (found.low, found.high) == pytest.approx((2 - 0.19698, 2 + 0.19698), abs=1e-4)
+    few = dict(list(labels.items())[:29])
+    assert watched(Traffic(served, {}, served[:0]), "models:/diabetes/1", 0, 60, profile, few).errors == {}

@@ -1,11 +1,9 @@
-"""What the scoring server of MLflow tells Prometheus about a model, and what is made of it."""
+"""What the scoring server of MLflow tells Prometheus about a model."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -14,17 +12,11 @@ import numpy as np
 import prometheus_client
 import pytest
 import requests
-import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from served import metrics
 from serving.rehearsal import read_golden
 from serving.server import Client, free_port, scoring_server
-from tests.conftest import ROOT
-
-MONITORING = ROOT / "serving" / "monitoring"
-DASHBOARD = json.loads((MONITORING / "grafana-dashboard.json").read_text())
-ALERTS = yaml.safe_load((MONITORING / "alerts.yml").read_text())
 
 
 def samples(port: int) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -118,61 +110,3 @@ def test_a_second_server_on_the_same_machine_goes_without(saved: Path) -> None:
         body = json.dumps(read_golden(saved).requests[0]["body"]).encode()
         assert Client(second).invoke(body).status == 200
         assert samples(int(port))["model_requests_total", ()] == 0
-
-
-def expressions() -> list[str]:
-    panels = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", [])]
-    return panels + [rule["expr"] for group in ALERTS["groups"] for rule in group["rules"]]
-
-
-def test_dashboard_and_alerts_ask_for_metrics_that_exist(saved: Path) -> None:
-    from prometheus_client import CollectorRegistry, generate_latest
-
-    registry = CollectorRegistry()
-    metrics.Metrics(registry, "digits", "1", {})
-    families = {family.name for family in text_string_to_metric_families(generate_latest(registry).decode())}
-    families |= {"http_requests", "http_request_seconds", "model_behind_alias"}  # the gateway's own
-    asked = {name for text in expressions() for name in re.findall(r"\b(?:model|http)_[a-z_]+", text)}
-    assert len(asked) > 8
-    for name in asked:
-        assert re.sub(r"_(total|bucket|count|sum)$", "", name) in families, name
-
-
-def test_the_dashboard_finds_its_data_source_by_itself() -> None:
-    (variable,) = [v for v in DASHBOARD["templating"]["list"] if v["type"] == "datasource"]
-    assert variable["query"] == "prometheus"
-    for panel in DASHBOARD["panels"]:
-        assert panel["datasource"]["uid"] == "${" + variable["name"] + "}"
-
-
-def promtool(*arguments: str) -> str:
-    command = shutil.which("promtool")
-    assert command is not None
-    result = subprocess.run([command, *arguments], capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
-@pytest.mark.tools
-def test_promtool_accepts_the_alert_rules() -> None:
-    assert "SUCCESS: 8 rules found" in promtool("check", "rules", str(MONITORING / "alerts.yml"))
-
-
-@pytest.mark.tools
-def test_a_server_that_goes_down_raises_the_alarm_and_another_machine_does_not(tmp_path: Path) -> None:
-    model, other = 'job="digits",instance="a:9464"', 'job="node",instance="a:9100"'
-    expected = {
-        "exp_labels": {"severity": "critical", "job": "digits", "instance": "a:9464"},
-        "exp_annotations": {"summary": "a:9464 does not answer Prometheus."},
-    }
-    series = [
-        {"series": f"up{{{model}}}", "values": "1x5 0x5"},
-        {"series": f'model_info{{{model},name="digits",version="1"}}', "values": "1x5 stale"},
-        {"series": f"up{{{other}}}", "values": "1x5 0x5"},
-    ]
-    before = {"alertname": "ModelDown", "eval_time": "4m", "exp_alerts": []}
-    after = {"alertname": "ModelDown", "eval_time": "9m", "exp_alerts": [expected]}
-    case = {"interval": "1m", "input_series": series, "alert_rule_test": [before, after]}
-    file = tmp_path / "test.yml"
-    file.write_text(yaml.safe_dump({"rule_files": [str(MONITORING / "alerts.yml")], "tests": [case]}))
-    assert "SUCCESS" in promtool("test", "rules", str(file))
