@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import tempfile
 import time
@@ -16,6 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from lifecycle import runs
 from lifecycle.model_files import fetch
+from lifecycle.traffic import Place, at_hand
 from monitoring.labels import read_labels
 from monitoring.profile import FILE, Profile
 from monitoring.record import compact, read
@@ -56,24 +56,21 @@ class Span:
         return [(place * size, (place + 1) * size) for place in range(int(first), int(last) + 1)]
 
 
-def watch(task: Task, folder: Path, span: Span) -> Verdict:
+def watch(task: Task, place: Place, span: Span) -> Verdict:
     """Looks at what a task's versions served, and logs a run with the report.
 
     Args:
         task: Whose versions.
-        folder: TRAFFIC_DIR of the servers.
+        place: TRAFFIC_DIR of the servers: a folder, or the address of a store.
         span: Of time.
 
     Raises:
         UserError: There is no record.
     """
-    if not folder.is_dir():
-        raise UserError(
-            f"There is no folder {folder}. Serve with TRAFFIC_DIR=<folder>, and name it with traffic=<folder>."
-        )
     client = runs.connect()
     note = f"Holds what the versions of **{task.name}** served against what they were validated on."
-    with runs.step_run(client, task, "monitor", f"monitor {task.name}", note):
+    begin, _ = span.windows(time.time())[0]
+    with at_hand(place, begin) as folder, runs.step_run(client, task, "monitor", f"monitor {task.name}", note):
         compact(folder)
         labels = read_labels(folder)
         profiles: dict[str, Profile | None] = {}
@@ -86,18 +83,6 @@ def watch(task: Task, folder: Path, span: Span) -> Verdict:
         verdict = decide(windows, accuracies)
         _log(task, windows, known, verdict, note)
     return verdict
-
-
-def traffic_folder(given: str) -> Path:
-    """The folder that is named, or TRAFFIC_DIR.
-
-    Raises:
-        UserError: Neither is.
-    """
-    named = given or os.environ.get("TRAFFIC_DIR", "")
-    if not named:
-        raise UserError("Expected the folder of the record: traffic=<folder>, or TRAFFIC_DIR as for the servers.")
-    return Path(named).expanduser()
 
 
 def _windows(
