@@ -68,7 +68,9 @@ class Sender:
         return self._spool.lost()
 
     def close(self) -> None:
-        """Ends the sending, with what waits now as far as END_SECONDS allow it."""
+        """Ends the sending, with what waits now as far as END_SECONDS allow it. Only the first time does anything."""
+        if self._ends.is_set():
+            return
         self._ends.set()
         self._due.set()
         self._thread.join(END_SECONDS)
