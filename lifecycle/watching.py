@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import tempfile
 import time
@@ -18,6 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from lifecycle import runs
 from lifecycle.model_files import fetch
+from lifecycle.traffic import Place, at_hand
 from monitoring.gauges import gauges, leave
 from monitoring.labels import read_labels
 from monitoring.profile import FILE, Profile
@@ -59,24 +59,21 @@ class Span:
         return [(place * size, (place + 1) * size) for place in range(int(first), int(last) + 1)]
 
 
-def watch(task: Task, folder: Path, span: Span) -> Verdict:
+def watch(task: Task, place: Place, span: Span) -> Verdict:
     """Looks at what a task's versions served, and logs a run with the report.
 
     Args:
         task: Whose versions.
-        folder: TRAFFIC_DIR of the servers.
+        place: TRAFFIC_DIR of the servers: a folder, or the address of a store.
         span: Of time.
 
     Raises:
         UserError: There is no record.
     """
-    if not folder.is_dir():
-        raise UserError(
-            f"There is no folder {folder}. Serve with TRAFFIC_DIR=<folder>, and name it with traffic=<folder>."
-        )
     client = runs.connect()
     note = f"Holds what the versions of **{task.name}** served against what they were validated on."
-    with runs.step_run(client, task, "monitor", f"monitor {task.name}", note):
+    begin, _ = span.windows(time.time())[0]
+    with at_hand(place, begin) as folder, runs.step_run(client, task, "monitor", f"monitor {task.name}", note):
         compact(folder)
         labels = read_labels(folder)
         profiles: dict[str, Profile | None] = {}
@@ -86,18 +83,6 @@ def watch(task: Task, folder: Path, span: Span) -> Verdict:
         _log(task, windows, {source: one for source, one in profiles.items() if one is not None}, verdict, note)
         leave(folder, task.name, list(gauges(windows, verdict, known, time.time())))
     return verdict
-
-
-def traffic_folder(given: str) -> Path:
-    """The folder that is named, or TRAFFIC_DIR.
-
-    Raises:
-        UserError: Neither is.
-    """
-    named = given or os.environ.get("TRAFFIC_DIR", "")
-    if not named:
-        raise UserError("Expected the folder of the record: traffic=<folder>, or TRAFFIC_DIR as for the servers.")
-    return Path(named).expanduser()
 
 
 def _windows(

@@ -62,15 +62,20 @@ def read(folder: Path, since: float | None = None, until: float | None = None) -
     """
     found: dict[str, list[pa.Table]] = {name: [schema.empty_table()] for name, schema in SCHEMAS.items()}
     for hour in _hours(folder):
-        began = _seconds(hour)
-        if since is not None and began + HOUR_SECONDS < since:
-            continue  # what came later was written later
-        if until is not None and began - HOUR_SECONDS > until:
+        if since is not None and not may_have(hour, since):
+            continue
+        if until is not None and _seconds(hour) - HOUR_SECONDS > until:
             break
         for name, table in _of_hour(folder, hour):
             found[name].append(_within(table, TIMES[name], since, until))
     tables = {name: pa.concat_tables(parts) for name, parts in found.items()}
     return Traffic(tables["rows"].to_pandas(), _by_source(tables["features"]), tables["inputs"].to_pandas())
+
+
+def may_have(name: str, since: float) -> bool:
+    """Whether the folder or file of that name may have something of an hour from `since` on, in seconds since 1970:
+    what came later was written later."""
+    return HOUR.match(name) is not None and _seconds(name[:13]) + HOUR_SECONDS >= since
 
 
 def compact(folder: Path) -> list[str]:

@@ -1,8 +1,9 @@
 """A record of what was served, for whoever watches over a model: what became of each request, and what its inputs were
 like, without the inputs.
 
-Where the environment variable TRAFFIC_DIR names a folder, every process that answers writes files there. Nothing waits
-for that: what is served is only noted, and written once a second by a thread. What cannot be written is counted.
+Where the environment variable TRAFFIC_DIR names a folder or an object store, every process that answers writes files
+there. Nothing waits for that: what is served is only noted, written once a second by a thread, and sent by another one.
+What cannot be written is counted.
 """
 
 import atexit
@@ -20,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from .record_features import Features
-from .record_files import Files, Line, Settings
+from .record_files import Files, Line, Settings, Spool
 from .record_lines import Answered, Lines, Outputs, Refusal, first
+from .record_store import Sender
 
 logger = logging.getLogger("uvicorn.error")  # the scoring server shows it, and no other
 
@@ -60,7 +62,7 @@ class Recorder:
         repeats: bool = False,
         count: Count | None = None,
     ) -> None:
-        self._files = Files(settings.folder, settings.most_bytes)
+        self._files, self._sender = files_of(settings)
         self._lines = Lines(source, outputs, features, repeats)
         self._outputs = outputs
         self._takes_inputs = features is not None
@@ -134,15 +136,19 @@ class Recorder:
                 self._wanted = self._affordable
             problem = "it came faster than it can be written" if lost else ""
             items = sum(one.items if isinstance(one, Answered) else 1 for one in waiting)
-            recorded = 0
+            recorded = unsent = 0
             try:
                 if waiting:
                     recorded, failure = self._files.append(self._made(waiting))
                     problem = problem or (str(failure) if failure else "")
+                if self._sender is not None:
+                    unsent = self._sender.tick(at_once=self._ends.is_set())
             except Exception as error:  # nothing of this may end the thread
                 problem = f"{type(error).__name__}: {error}"
             if waiting or lost:
                 self._tell(recorded, lost + items - recorded, problem)
+            if unsent and self._count is not None:
+                self._count(0, unsent)  # the sender says why
 
     def _made(self, waiting: list[Answered | Refusal]) -> list[Line]:
         """The lines for what waited. How long they take says how many features the next second may have."""
@@ -160,9 +166,11 @@ class Recorder:
         self._end = time.monotonic() + LINGER_SECONDS
 
     def close(self) -> None:
-        """Writes what waits, and ends the recording."""
+        """Writes what waits, and ends the recording; sending it may take some seconds."""
         self._ends.set()
         self.flush()
+        if self._sender is not None:
+            self._sender.close()
 
     def _new_id(self) -> str:
         return f"{self._prefix}-{next(self._numbers)}"
@@ -181,7 +189,15 @@ class Recorder:
             self.flush()
             if time.monotonic() > self._end:
                 atexit.unregister(self.close)  # or this process would keep the version
-                return
+                self.close()
+
+
+def files_of(settings: Settings) -> tuple[Files, Sender | None]:
+    """What writes where the settings say, and what sends it on, where they name a store."""
+    if not settings.store:
+        return Files(settings.folder, settings.most_bytes), None
+    spool = Spool(settings.folder, settings.most_bytes)
+    return spool, Sender(settings.store, spool)
 
 
 def source_of(name: str, version: str, model_id: str) -> str:

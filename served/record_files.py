@@ -1,5 +1,5 @@
 """Where the record of traffic is kept: a folder of files that only grow, and that are removed, the oldest first, once
-they take more than is allowed."""
+they take more than is allowed. Where the record is in an object store, files stay there until they have been sent."""
 
 import contextlib
 import itertools
@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from .record_store import is_address, problem_of, spool_of
 
 logger = logging.getLogger("uvicorn.error")  # the scoring server shows it, and no other
 
@@ -22,6 +24,8 @@ HOUR_FORMAT = "%Y-%m-%dT%H"
 # it looks at the folder again, of what makes it remove files, and of what it leaves. Other processes write meanwhile.
 FILE, CHUNK, LOOK, MUCH, LEFT = 0.05, 0.05, 0.005, 0.85, 0.8
 ATTEMPTS = 3  # at a file that others remove meanwhile
+# Since a file of a spool has changed. Whoever wrote it would have begun another one long ago: that process has ended.
+LEFT_SECONDS = 300.0
 
 
 class Settings(NamedTuple):
@@ -31,11 +35,14 @@ class Settings(NamedTuple):
         folder: Where it is.
         most_bytes: That it may take, with what other processes have written.
         inputs: The share of requests whose raw inputs are kept, from 0 to 1.
+        store: The address of the object store that files are sent to from the folder; empty where they stay. It may
+            have a password in it.
     """
 
     folder: Path
     most_bytes: int
     inputs: float
+    store: str = ""
 
 
 class Line(NamedTuple):
@@ -48,24 +55,21 @@ class Line(NamedTuple):
 def settings() -> Settings | None:
     """`TRAFFIC_DIR`, `TRAFFIC_BYTES` and `TRAFFIC_INPUTS`; None where nothing is to be recorded. What cannot be used is
     said in the log, and nothing is recorded."""
-    folder = os.environ.get("TRAFFIC_DIR", "")
-    if not folder:
+    place = os.environ.get("TRAFFIC_DIR", "")
+    if not place:
         return None
     bound, share = os.environ.get("TRAFFIC_BYTES") or str(MOST_BYTES), os.environ.get("TRAFFIC_INPUTS") or "0"
-    if "://" in folder:  # which may have a password in it
-        logger.warning("No traffic is recorded: TRAFFIC_DIR must be a folder, it is an address of %s.", scheme(folder))
+    store = place if is_address(place) else ""
+    if store and (problem := problem_of(store)):
+        logger.warning("No traffic is recorded: TRAFFIC_DIR is an address, %s.", problem)
     elif not (bound.isdecimal() and int(bound) >= LEAST_BOUND):
         words = "No traffic is recorded: TRAFFIC_BYTES must be a whole number of at least %d, it is %r."
         logger.warning(words, LEAST_BOUND, bound)
     elif not 0 <= (inputs := as_number(share)) <= 1:
         logger.warning("No traffic is recorded: TRAFFIC_INPUTS must be a number from 0 to 1, it is %r.", share)
     else:
-        return Settings(Path(folder).absolute(), int(bound), inputs)
+        return Settings(spool_of(store) if store else Path(place).absolute(), int(bound), inputs, store)
     return None
-
-
-def scheme(address: str) -> str:
-    return address.partition("://")[0] + "://"
 
 
 def as_number(text: str) -> float:
@@ -90,6 +94,7 @@ class Files:
         self._full = 0  # files of this process that have become too large
         self._unseen = most_bytes  # bytes written since the folder was looked at; it never was
         self._torn = False  # whether the last line may not have its end
+        self._current: Path | None = None  # what was written last
 
     def append(self, lines: Sequence[Line]) -> tuple[int, OSError | None]:
         """Writes lines at the end of a file, with one write unless they are many.
@@ -130,18 +135,23 @@ class Files:
                 problem = error
                 break
         ends = list(itertools.accumulate((len(line.data) for line in chunk), initial=int(self._torn)))
+        recorded = sum(line.items for line, end in zip(chunk, ends[1:], strict=True) if end <= size)
         if size:
             self._torn = size not in ends
-        return sum(line.items for line, end in zip(chunk, ends[1:], strict=True) if end <= size), problem
+            self._note(path, recorded)
+        return recorded, problem
+
+    def _note(self, path: Path, items: int) -> None:
+        """Notes that there are so many items more in a file."""
+        self._current = path
 
     def _path(self) -> Path:
-        """The file for now. A large one is followed by another, so that there always is an old one to remove."""
+        """The file for now. A large one is followed by another, so that there always is an old one to remove; so is one
+        that somebody has removed: what it had may be known under its name elsewhere, packed or sent."""
         folder = self._folder / time.strftime(HOUR_FORMAT, time.gmtime())
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / self._file
-        with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_size > FILE * self._most:
-                self._full += 1
+        if self._current == folder / self._file and not 0 <= _size(self._current) <= FILE * self._most:
+            self._full += 1
         return folder / self._file
 
     @property
@@ -158,6 +168,80 @@ class Files:
                 break
             if path != own and _removed(path):
                 total -= size
+
+
+class Spool(Files):
+    """Files that wait to be sent: this process begins another one now and then, and takes away what is whole.
+
+    One thread writes and closes, another one may look at what waits and take it away meanwhile.
+    """
+
+    def __init__(self, folder: Path, most_bytes: int) -> None:
+        super().__init__(folder, most_bytes)
+        self._items = 0  # in the file that was written last
+        self._whole: dict[Path, int] = {}  # files of this process that are not written any more, and the items in each
+
+    def close(self) -> None:
+        """Nothing more is written to the file of now."""
+        if self._current is not None:
+            self._finish()
+            self._full += 1
+
+    def waiting(self) -> list[Path]:
+        """What can be sent, the oldest first. What processes have left that were killed is among it."""
+        before = time.time_ns() - int(LEFT_SECONDS * 1e9)
+        left = []
+        with contextlib.suppress(FileNotFoundError):  # nothing was written yet
+            left = [
+                path
+                for _, changed, _, path in _found(self._folder)
+                if path.suffix == ".jsonl" and changed < before and not path.name.startswith(self._name)
+            ]
+        return sorted([*left, *(path for path in list(self._whole) if path.exists())])
+
+    def sent(self, path: Path) -> None:
+        """Takes away what has arrived."""
+        self._whole.pop(path, None)  # first, or it would be taken for lost
+        _removed(path)
+
+    def lost(self) -> int:
+        """Items of this process that were removed to make room before they were sent, since the last time. Others that
+        send the files of a process which has failed to for LEFT_SECONDS are not told apart from that."""
+        gone = [path for path in list(self._whole) if not path.exists()]
+        return sum(self._whole.pop(path, 0) for path in gone)
+
+    def _finish(self) -> None:
+        if self._current is not None:
+            self._whole[self._current] = self._items
+        self._current, self._items = None, 0
+
+    def _note(self, path: Path, items: int) -> None:
+        if path != self._current:
+            self._finish()
+        self._current = path
+        self._items += items
+
+    def _path(self) -> Path:
+        _make_private(self._folder.parent)
+        return super()._path()
+
+
+def _make_private(folder: Path) -> None:
+    """Makes a folder that only this user can look into.
+
+    Raises:
+        OSError: That is not possible, or it is somebody else's.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if hasattr(os, "getuid") and folder.lstat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to somebody else; set TMPDIR to another folder")
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, -1 where there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.stat().st_size
+    return -1
 
 
 def _appended(path: Path, data: bytes) -> tuple[int, OSError | None]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import argparse
 
-from lifecycle.watching import Span, traffic_folder, watch
+from lifecycle.traffic import place_of
+from lifecycle.watching import Span, watch
 from monitoring.verdict import Verdict
 from steps import cli
 from tasks.contract import Task, get_task
@@ -15,7 +16,7 @@ from tasks.contract import Task, get_task
 
 def run(arguments: argparse.Namespace) -> int:
     task = get_task(arguments.task)
-    verdict = watch(task, traffic_folder(arguments.traffic), Span(arguments.hours, arguments.minutes))
+    verdict = watch(task, place_of(arguments.traffic), Span(arguments.hours, arguments.minutes))
     show(task, verdict)
     return int(verdict.level)
 
@@ -35,7 +36,7 @@ def add_arguments(target: cli.Parser, traffic: str) -> None:
 
 def parser() -> cli.Parser:
     result = cli.parser(__doc__)
-    add_arguments(result, "the servers' TRAFFIC_DIR; empty: that of this environment")
+    add_arguments(result, "the servers' TRAFFIC_DIR, a folder or an address; empty: that of this environment")
     return result
 
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 import argparse
 
 from lifecycle.retraining import retrain
-from lifecycle.watching import Span, traffic_folder, watch
+from lifecycle.traffic import place_of
+from lifecycle.watching import Span, watch
 from monitoring.verdict import Level
 from steps import cli, monitor
 from tasks.contract import get_task
@@ -16,7 +17,7 @@ def run(arguments: argparse.Namespace) -> None:
     task = get_task(arguments.task)
     if arguments.traffic:
         span = Span(arguments.hours, arguments.minutes)
-        verdict = watch(task, traffic_folder(arguments.traffic), span)
+        verdict = watch(task, place_of(arguments.traffic), span)
         monitor.show(task, verdict)
         if verdict.level < Level.RETRAIN:
             return
@@ -25,7 +26,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def parser() -> cli.Parser:
     result = cli.parser(__doc__)
-    monitor.add_arguments(result, "the servers' TRAFFIC_DIR, to watch first; empty: train in any case")
+    where = "the servers' TRAFFIC_DIR, a folder or an address, to watch first; empty: train in any case"
+    monitor.add_arguments(result, where)
     return result
 
 

@@ -37,13 +37,15 @@ WITHOUT_A_STORE = (
     "mlflow.pyfunc.scoring_server",
     "mlflow.types",
 )
+# What the record of traffic is sent to an object store by.
+ARTIFACTS = "mlflow.store.artifact.artifact_repository_registry"
 ALL = ("mlflow",)
 MAY_USE_MLFLOW = {
     "steps": ALL,
     "lifecycle": ALL,
     "registry": ALL,
     "serving": WITHOUT_A_STORE,
-    "served": WITHOUT_A_STORE,
+    "served": (*WITHOUT_A_STORE, ARTIFACTS),
     "monitoring": (),
     "studies": (),
     "forms": (),
@@ -112,6 +114,7 @@ def test_the_project_keeps_the_rules() -> None:
         ("forms/item.py", "from served.model import OnnxModel"),
         ("served/model.py", "from forms import item"),
         ("served/model.py", "from mlflow import MlflowClient"),
+        ("serving/package.py", f"from {ARTIFACTS} import get_artifact_repository"),
         ("forms/item.py", "import mlflow"),
         ("contract/task.py", "from serving.package import package"),
         ("monitoring/record.py", "import mlflow"),

@@ -14,8 +14,8 @@ import requests
 from mlflow import MlflowClient
 
 from lifecycle.retraining import champions_config, retrain
-from lifecycle.watching import Span, profile_of, traffic_folder, watch
-from monitoring.labels import add_labels
+from lifecycle.traffic import keep_labels, place_of
+from lifecycle.watching import Span, profile_of, watch
 from monitoring.making import Asked
 from monitoring.profile import Profile
 from monitoring.verdict import Level
@@ -83,13 +83,15 @@ def test_what_is_as_it_was_is_fine(traffic: Traffic, champion_store: MlflowClien
     assert {file.path for file in champion_store.list_artifacts(run.info.run_id)} == {"report.html", "verdict.json"}
 
 
-def test_labels_that_arrive_later_are_joined(traffic: Traffic, tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_store", [False, True])
+def test_labels_that_arrive_later_are_joined(traffic: Traffic, tmp_path: Path, in_store: bool) -> None:
+    place = traffic.folder.as_uri() if in_store else traffic.folder
     train = DIGITS.load("train")
     traffic.answer(train.inputs[:200])
     wrong = (train.targets[:200] + 1) % 10
     (tmp_path / "labels.csv").write_text("id,label\n" + "".join(f"r{i},{one}\n" for i, one in enumerate(wrong)))
-    add_labels(traffic.folder, tmp_path / "labels.csv")
-    verdict = watch(DIGITS, traffic.folder, HOUR)
+    assert keep_labels(place, tmp_path / "labels.csv") == 200
+    verdict = watch(DIGITS, place, HOUR)
     assert verdict.level == Level.RETRAIN
     assert verdict.reasons[0].sentence.startswith("By 200 labels the accuracy is 0.0")
 
@@ -186,9 +188,9 @@ def test_no_record_is_told(tmp_path: Path, store: MlflowClient, monkeypatch: pyt
     with pytest.raises(UserError, match=r"There is no folder .*nowhere\. Serve with TRAFFIC_DIR=<folder>"):
         watch(DIGITS, tmp_path / "nowhere", HOUR)
     with pytest.raises(UserError, match="Expected the folder of the record"):
-        traffic_folder("")
+        place_of("")
     monkeypatch.setenv("TRAFFIC_DIR", str(tmp_path))
-    assert traffic_folder("") == tmp_path
+    assert place_of("") == tmp_path
 
 
 def test_no_labels_is_told_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,6 +72,17 @@ def test_several_workers_lose_nothing_when_they_are_ended(saved: Path, tmp_path:
     assert len(list(tmp_path.glob("*/*.jsonl"))) == len({name.partition("-")[0] for name in names})
 
 
+@pytest.mark.parametrize("server", [slim_server, pytest.param(scoring_server, marks=pytest.mark.slow)])
+def test_a_server_that_is_ended_has_sent_its_record_to_a_store(server: Server, saved: Path, tmp_path: Path) -> None:
+    """What waits is in TMPDIR meanwhile, and gone then."""
+    items, store = read_golden(saved).items("numbers"), tmp_path / "store"
+    (tmp_path / "temporary").mkdir()
+    with server(saved, TRAFFIC_DIR=store.as_uri(), TMPDIR=str(tmp_path / "temporary")) as port:
+        names = [ask(port, {"inputs": items[:1]}).headers["X-Request-Id"] for _ in range(20)]
+    assert read(store).rows["id"].tolist() == names
+    assert list((tmp_path / "temporary").rglob("*.jsonl")) == []
+
+
 @pytest.fixture
 def recording(saved: Path, alias: Alias, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Champion:
     """A champion whose versions keep a record."""
@@ -129,12 +140,14 @@ def test_a_version_that_fails_to_keep_a_record_is_served(alias: Alias, served: P
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("in_store", [False, True])
 def test_the_gateway_s_process_writes_what_it_has_when_it_is_ended(
-    champion_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    champion_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_store: bool
 ) -> None:
     """The version was tried in a process of its own before, which records nothing."""
     use_store(monkeypatch, champion_database)
-    monkeypatch.setenv("TRAFFIC_DIR", str(tmp_path / "traffic"))
+    place = tmp_path / "traffic"
+    monkeypatch.setenv("TRAFFIC_DIR", place.as_uri() if in_store else str(place))
     with Gateway(tmp_path) as gateway:
         gateway.wait()
         url = f"{gateway.url}/predict"
