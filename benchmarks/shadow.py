@@ -1,6 +1,6 @@
 """What clients of the gateway notice of a challenger that answers in the champion's shadow.
 
-    python -m benchmarks.shadow [--task digits] [--rounds 7]
+    python -m benchmarks.shadow [--task digits] [--rounds 15]
 
 In a temporary store, with a champion and a challenger. Two gateways, one with shadow=0 and one with shadow=1, are asked
 in turn, 500 requests each over one connection, 2 ms apart; which one comes first changes with every round.
@@ -87,7 +87,7 @@ def measure(ports: dict[int, int], body: bytes, rounds: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="digits")
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=15)
     arguments = parser.parse_args()
     task = get_task(arguments.task)
     body = json.dumps({task.item.field: task.load("validation").inputs[0].ravel().tolist()}).encode()

@@ -20,8 +20,7 @@ from registry.candidates import Candidate
 from registry.card import describe
 from registry.gate import Verdict
 from registry.ledger import ALIAS, ConflictError, Ledger, Move, replaced_champions
-from registry.shadow import Shadow, dismiss
-from registry.shadow import shadow as shadow_beside
+from registry.shadow import Shadow, dismiss, shadow_beside
 from serving.rehearsal import Rehearsal, RehearsalError, TooSlowError, rehearse
 from tasks.contract import Task, UserError, how_to_run
 

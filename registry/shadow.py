@@ -90,7 +90,7 @@ def keep(client: MlflowClient, name: str, version: str, gateway: str, counts: Ma
     retried_once(client.set_model_version_tag, name, version, f"{PREFIX}{gateway}", json.dumps(counts))
 
 
-def shadow(version: ModelVersion, champion: str) -> Shadow:
+def shadow_beside(version: ModelVersion, champion: str) -> Shadow:
     """What all gateways together counted of a version beside this champion."""
     total: Counter[str] = Counter()
     for key, text in version.tags.items():

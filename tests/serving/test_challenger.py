@@ -57,6 +57,7 @@ def test_each_answer_is_compared_with_the_champions(version: Challenger) -> None
         assert version.outcomes(BATCH) == ["agreed", "differed", "failed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "cause"),
     [
@@ -108,6 +109,7 @@ def test_what_eats_memory_gets_no_more_than_it_may(version: Challenger) -> None:
         version.outcomes(BATCH)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("code", "cause"),
     [
@@ -176,6 +178,7 @@ def test_it_gets_no_secrets_and_only_what_nobody_else_wants_of_the_machine(
         assert os.getpgid(process.pid) != os.getpgid(0)  # Ctrl-C does not reach it
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="no POSIX signals")
 def test_it_ends_with_the_process_that_started_it_also_while_it_hangs(fake_mlflow: Path) -> None:
     (fake_mlflow / "code.py").write_text("import time\ndef predict(items): time.sleep(60)\n")

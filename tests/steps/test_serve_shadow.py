@@ -10,7 +10,7 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
-from registry.shadow import ALIAS, Shadow, shadow
+from registry.shadow import ALIAS, Shadow, shadow_beside
 from tests.gateways import Gateway
 from tests.steps.test_serve import body, register, wait_until
 
@@ -37,7 +37,7 @@ def test_it_answers_what_the_champion_answers_and_the_registry_knows(
         process = challengers(gateway)
         assert gateway.stop() == 0
         assert psutil.wait_procs(process, timeout=20)[1] == []
-    assert shadow(champion_store.get_model_version("digits", "2"), "1") == Shadow("1", agreed=50)
+    assert shadow_beside(champion_store.get_model_version("digits", "2"), "1") == Shadow("1", agreed=50)
 
 
 @pytest.mark.slow
@@ -52,4 +52,4 @@ def test_a_gateway_ends_also_while_its_challenger_hangs(champion_store: MlflowCl
         assert gateway.stop() == 0
         assert time.monotonic() - started < 10
         assert psutil.wait_procs(process, timeout=20)[1] == []
-    assert shadow(champion_store.get_model_version("digits", "2"), "1").skipped == 1
+    assert shadow_beside(champion_store.get_model_version("digits", "2"), "1").skipped == 1
