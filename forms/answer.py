@@ -56,6 +56,11 @@ class Answer(form.Form):
         orders; the difference is some 1e-6 of a network's outputs."""
         return 1e-4
 
+    def agrees(self, served: Outputs, other: Outputs) -> bool:
+        """Whether two models say the same about one item, as far as it matters to who asked; each answer (...) is one
+        that was served. Two models are never as close as one and its copy, for which there is `tolerance`."""
+        raise NotImplementedError
+
     def served(self, outputs: Outputs) -> Outputs:
         return outputs
 

@@ -20,14 +20,20 @@ from registry.candidates import Candidate
 from registry.card import describe
 from registry.gate import Verdict
 from registry.ledger import ALIAS, ConflictError, Ledger, Move, replaced_champions
+from registry.shadow import Shadow, dismiss, shadow_beside
 from serving.rehearsal import Rehearsal, RehearsalError, TooSlowError, rehearse
-from tasks.contract import Task, UserError
+from tasks.contract import Task, UserError, how_to_run
 
 logger = logging.getLogger(__name__)
 
 
-def promote(task: Task, model_uri: str) -> bool:
+def promote(task: Task, model_uri: str, least_shadowed: int = 0) -> bool:
     """Moves the alias `champion` to the candidate where the gate allows it.
+
+    Args:
+        task: Whose champion it is.
+        model_uri: Names the candidate.
+        least_shadowed: How many requests it must have answered in the champion's shadow, where there is a champion.
 
     Returns:
         Whether the alias moved.
@@ -43,12 +49,12 @@ def promote(task: Task, model_uri: str) -> bool:
         while True:
             contest = gather(client, task, model_uri, ledger.settle())
             try:
-                return attempt(client, task, contest, ledger)
+                return attempt(client, task, contest, ledger, least_shadowed)
             except ConflictError:
                 logger.info("Another process moved the champion meanwhile; deciding anew.")
 
 
-def attempt(client: MlflowClient, task: Task, contest: Contest, ledger: Ledger) -> bool:
+def attempt(client: MlflowClient, task: Task, contest: Contest, ledger: Ledger, least_shadowed: int = 0) -> bool:
     """Rehearses the candidate, lets the gate decide, and does what it says; gives whether the alias moved.
 
     Raises:
@@ -58,15 +64,22 @@ def attempt(client: MlflowClient, task: Task, contest: Contest, ledger: Ledger) 
     candidate = contest.candidate
     mlflow.set_tag("candidate", candidate.uri)
     if is_champion(candidate, contest.champion):
-        _tell(task, contest.moves, f"{_label(candidate)} is the champion already; nothing to do.")
+        tell(task, contest.moves, f"{label(candidate)} is the champion already; nothing to do.")
         return False
     version = candidates.register(client, task, candidate)
+    shadow = shadow_of(version, contest)
+    if shadow is not None and shadow.items < least_shadowed:
+        put_off(client, task, contest, version, shadow, least_shadowed)
+        return False
     try:
         files = record_rehearsal(client, task, candidate, version)
     except TooSlowError as error:
-        _tell(task, contest.moves, f"{_label(candidate)} was not promoted: {error}.")
+        tell(task, contest.moves, f"{label(candidate)} was not promoted: {error}.")
         return False
     verdict = judge(client, task, candidate, contest.champion, replaced_champions(contest.moves))
+    if shadow is not None:
+        reason = " ".join(filter(None, (verdict.reason, shadow.in_words)))
+        verdict = dataclasses.replace(verdict, reason=reason, figures=verdict.figures | shadow.figures)
     candidates.annotate(client, version, candidates.GATE_TAG, verdict.reason)
     mlflow.log_metrics({f"gate_{key}": value for key, value in verdict.figures.items()})
     if verdict.promote:
@@ -76,12 +89,33 @@ def attempt(client: MlflowClient, task: Task, contest: Contest, ledger: Ledger) 
     return verdict.promote
 
 
+def shadow_of(version: ModelVersion, contest: Contest) -> Shadow | None:
+    """What the version answered in the champion's shadow; None where there is no champion."""
+    champion = contest.moves[-1].after if contest.moves else None
+    return None if champion is None else shadow_beside(version, champion)
+
+
+def put_off(
+    client: MlflowClient, task: Task, contest: Contest, version: ModelVersion, shadow: Shadow, least: int
+) -> None:
+    """Says that the candidate has answered too few requests in the champion's shadow; `best` takes it again."""
+    appoint = how_to_run("promote", task=task.name, model_uri=contest.candidate.uri, to="challenger")
+    reason = (
+        f"In the shadow of version {shadow.champion} it answered {shadow.items:,} requests, and {least:,} are asked "
+        f"for. Make it the challenger ({appoint}), and let a gateway with shadow=1 serve."
+    )
+    candidates.annotate(client, version, candidates.GATE_TAG, reason)
+    mlflow.log_metrics({f"gate_{key}": value for key, value in shadow.figures.items()})
+    describe(client, task, contest.candidate)
+    tell(task, contest.moves, f"{label(contest.candidate)} was not promoted. {reason}")
+
+
 def refuse(client: MlflowClient, task: Task, contest: Contest, version: ModelVersion, verdict: Verdict) -> None:
     """Keeps with the version which champion it was refused beside, so that `best` leaves it out until that changes."""
     if contest.champion is not None:
         candidates.annotate(client, version, candidates.REFUSED_TAG, str(contest.moves[-1].after))
     describe(client, task, contest.candidate)
-    _tell(task, contest.moves, f"{_label(contest.candidate)} was not promoted. {verdict.reason}")
+    tell(task, contest.moves, f"{label(contest.candidate)} was not promoted. {verdict.reason}")
 
 
 def install(
@@ -104,9 +138,10 @@ def install(
         contest.moves, "promotion", str(version.version), verdict.reason, verdict.figures, weights, files
     )
     check_still_there(client, version)
+    dismiss(client, version)
     for model in filter(None, (contest.candidate, contest.champion)):
         describe(client, task, model)
-    _tell(task, [*contest.moves, move], f"{_label(contest.candidate)} is the new champion. {verdict.reason}")
+    tell(task, [*contest.moves, move], f"{label(contest.candidate)} is the new champion. {verdict.reason}")
 
 
 def check_still_there(client: MlflowClient, version: ModelVersion) -> None:
@@ -162,11 +197,12 @@ def rehearsed(client: MlflowClient, version: ModelVersion, latency_bound_ms: flo
         return rehearse(files.path, latency_bound_ms), files.digest
 
 
-def _label(candidate: Candidate) -> str:
+def label(candidate: Candidate) -> str:
+    """What people know a candidate by."""
     return f"{candidate.name} ({candidate.uri})"
 
 
-def _tell(task: Task, moves: list[Move], outcome: str) -> None:
+def tell(task: Task, moves: list[Move], outcome: str) -> None:
     """Says how it ended, on the screen and in the run."""
     serving = f"models:/{task.name}@{ALIAS} is version {moves[-1].after}." if moves else f"{task.name} has no champion."
     runs.describe(f"{outcome}\n\n{serving}")

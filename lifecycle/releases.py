@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
+from mlflow.models import Model
 
 from forms import answer, item
 from forms.answer import Answer
@@ -17,6 +19,7 @@ from lifecycle.model_files import fetch
 from registry.candidates import find
 from serving.gateway.champion import Release
 from serving.gateway.loading import Loader
+from serving.gateway.shadow import Files
 from serving.gateway.traffic import Traffic
 from tasks.contract import Task, UserError, one_line
 
@@ -44,6 +47,20 @@ def release(client: MlflowClient, task: Task, version: str, loader: Loader) -> R
         predict=model.predict,
         traffic=Traffic(model.unwrap_python_model(), uri),
     )
+
+
+def challenger(client: MlflowClient, task: Task, version: str, folder: Path) -> Files:
+    """Puts the files of a registered version into the empty `folder`, to be run in a process of its own.
+
+    Raises:
+        RehearsalError: Its files are not those that were logged.
+        UserError: It was not made by `train`, or the store does not give its files at the moment.
+    """
+    uri = f"models:/{task.name}/{version}"
+    candidate = find(client, task, uri)
+    files = fetch(client, candidate.model_id, str(folder), client.get_model_version(task.name, version))
+    _, answer_form, _, _ = forms_of(uri, Model.load(files.path).metadata or {})
+    return Files(files.path, answer_form)
 
 
 def forms_of(uri: str, metadata: Mapping[str, Any]) -> tuple[Item, Answer, Shape, str]:

@@ -24,7 +24,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
-from registry.store import paged, retried_once
+from registry.store import aliased, paged, retried_once
 
 logger = logging.getLogger(__name__)
 
@@ -72,14 +72,7 @@ class Move:
 
 def champion(client: MlflowClient, name: str) -> str | None:
     """The version that the alias points to, None where there is none."""
-    try:
-        # Asking for the registered model instead would make the store read all of its versions.
-        return str(client.get_model_version_by_alias(name, ALIAS).version)
-    except MlflowException as error:
-        # Nothing was ever registered, or there is no such alias.
-        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise
-        return None
+    return aliased(client, name, ALIAS)
 
 
 class Ledger:

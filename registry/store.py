@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 
@@ -22,6 +23,18 @@ def paged(search: Callable[..., Any], *arguments: object, **options: object) -> 
     while page.token:
         page = search(*arguments, page_token=page.token, **options)
         yield from page
+
+
+def aliased(client: MlflowClient, name: str, alias: str) -> str | None:
+    """The version of a registered model that an alias points to, None where there is none."""
+    try:
+        # Asking for the registered model instead would make the store read all of its versions.
+        return str(client.get_model_version_by_alias(name, alias).version)
+    except MlflowException as error:
+        # Nothing was ever registered, or there is no such alias.
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return None
 
 
 def retried_once(call: Callable[..., object], *arguments: object, **options: object) -> None:

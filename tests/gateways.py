@@ -25,12 +25,14 @@ class Gateway:
     It is ended with the `with` block at the latest.
     """
 
-    def __init__(self, folder: Path, task: str = "digits", prefix: Sequence[str] = ()) -> None:
+    def __init__(
+        self, folder: Path, task: str = "digits", prefix: Sequence[str] = (), options: Sequence[str] = ()
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = (folder / "gateway.log").open("w+")
         self.process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "steps.serve", "--task", task, "--port", str(self.port)],
+            [*prefix, sys.executable, "-m", "steps.serve", "--task", task, "--port", str(self.port), *options],
             cwd=folder,
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             stdout=self._log,

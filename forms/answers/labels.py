@@ -40,6 +40,10 @@ class Labels(Answer):
     def problem(self, outputs: np.ndarray) -> str:
         return not_shares(outputs)
 
+    def agrees(self, served: np.ndarray, other: np.ndarray) -> bool:
+        """The likeliest label is the same."""
+        return served.shape == other.shape and bool(served.argmax() == other.argmax())
+
     def reply(self, served: np.ndarray) -> dict[str, Any]:
         return {"prediction": int(served.argmax()), "probabilities": [served.tolist()]}
 

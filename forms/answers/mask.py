@@ -10,6 +10,8 @@ import numpy as np
 from forms.answer import Answer, not_shares
 from forms.pictures import png
 
+AGREEING = 0.95  # the share of a mask's pixels on which two that say the same agree; at outlines any two differ
+
 
 @dataclass(frozen=True)
 class Mask(Answer):
@@ -25,6 +27,12 @@ class Mask(Answer):
 
     def problem(self, outputs: np.ndarray) -> str:
         return not_shares(outputs)
+
+    def agrees(self, served: np.ndarray, other: np.ndarray) -> bool:
+        """The likeliest class is the same at AGREEING of the pixels or more."""
+        if served.shape != other.shape:
+            return False
+        return bool(np.mean(served.argmax(axis=-1) == other.argmax(axis=-1)) >= AGREEING)
 
     def reply(self, served: np.ndarray) -> dict[str, Any]:
         """The likeliest class of each pixel, by its place in `classes`, and each class's share of the picture."""

@@ -9,6 +9,8 @@ import numpy as np
 
 from forms.answer import Answer
 
+AGREEING = 0.05  # of the larger of two numbers, by which two that say the same may differ
+
 
 @dataclass(frozen=True)
 class Number(Answer):
@@ -33,6 +35,14 @@ class Number(Answer):
     def tolerance(self, served: np.ndarray) -> float:
         """In proportion to the numbers: what float32 can tell apart grows with them."""
         return 1e-4 * max(1.0, float(np.abs(served).max()))
+
+    def agrees(self, served: np.ndarray, other: np.ndarray) -> bool:
+        """Each number lies in the other's interval; without one they differ by AGREEING of the larger at most."""
+        if served.shape != other.shape:
+            return False
+        if self.interval is None:
+            return abs(float(served[0]) - float(other[0])) <= AGREEING * float(np.abs([served[0], other[0]]).max())
+        return all(bool(mine[1] <= its[0] <= mine[2]) for mine, its in ((served, other), (other, served)))
 
     def reply(self, served: np.ndarray) -> dict[str, Any]:
         reply: dict[str, Any] = {"value": float(served[0]), "unit": self.unit}

@@ -13,6 +13,8 @@ from PIL import Image
 from forms.answer import Answer
 from forms.pictures import png
 
+AGREEING = 8.0  # of 255, by which the values of two pictures that look the same may differ
+
 
 @dataclass(frozen=True)
 class Picture(Answer):
@@ -24,6 +26,12 @@ class Picture(Answer):
     def tolerance(self, served: np.ndarray) -> float:
         """Of whole numbers, one may be rounded up here and down there."""
         return 1.0
+
+    def agrees(self, served: np.ndarray, other: np.ndarray) -> bool:
+        """The pictures are of one size, and their values differ by AGREEING at most, in the mean."""
+        if served.shape != other.shape:
+            return False
+        return float(np.abs(np.subtract(served, other, dtype=np.float32)).mean()) <= AGREEING
 
     def served(self, outputs: np.ndarray) -> np.ndarray:
         return np.rint(outputs).clip(0, 255).astype(np.uint8)

@@ -55,6 +55,10 @@ class Several(Answer):
     def tolerance(self, served: Outputs) -> Any:
         return self._each("tolerance", served)
 
+    def agrees(self, served: Outputs, other: Outputs) -> bool:
+        """All of them agree."""
+        return all(one.agrees(served[name], other[name]) for name, one in self.answers.items())
+
     def served(self, outputs: Outputs) -> Outputs:
         return self._each("served", outputs)
 

@@ -17,15 +17,17 @@ from werkzeug.datastructures import FileStorage
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from forms.item import Item, ItemError, Shape
-from forms.outputs import each
+from forms.outputs import Outputs, each
 from served.metrics import Metrics
 from served.verdicts import Found
 from serving.gateway.champion import Champion, Release
 from serving.gateway.decoders import BusyError
 from serving.gateway.hook import is_signed, secret
+from serving.gateway.shadow import Shadow
 from tasks.contract import Task
 
 ReadFile = Callable[[bytes, Shape, Item], np.ndarray]
+Note = Callable[[Release, Any, Outputs], None]  # is told what a version answered to an item
 
 FOLDER = Path(__file__).parent
 MOST_BYTES = 10_000_000
@@ -64,7 +66,7 @@ def read_here(data: bytes, shape: Shape, item: Item) -> np.ndarray:
     return item.file(data, shape)
 
 
-def create_app(task: Task, champion: Champion, read_file: ReadFile = read_here) -> Flask:
+def create_app(task: Task, champion: Champion, read_file: ReadFile = read_here, shadow: Shadow | None = None) -> Flask:
     """The gateway's WSGI application.
 
     Args:
@@ -72,6 +74,7 @@ def create_app(task: Task, champion: Champion, read_file: ReadFile = read_here) 
         champion: Gives the version that answers; it is started and stopped by the caller.
         read_file: Turns an uploaded file into an item. What strangers can reach needs `Decoders.read`, which bounds
             what a file can cost.
+        shadow: Has what is answered answered by a challenger, too; it is started and stopped by the caller.
     """
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = MOST_BYTES
@@ -86,7 +89,7 @@ def create_app(task: Task, champion: Champion, read_file: ReadFile = read_here) 
     _for_browsers(app)
     _for_operators(app, task, metrics, registry)
     _for_the_registry(app, champion, secret())
-    _for_programs(app, task, metrics, read_file)
+    _for_programs(app, task, metrics, read_file, _noted_by(shadow, registry))
     _when_it_fails(app, metrics)
     return app
 
@@ -114,6 +117,16 @@ def _around_every_request(app: Flask, task: Task, champion: Champion, registry: 
         if g.get("id"):
             response.headers["X-Request-Id"] = g.id
         return response
+
+
+def _noted_by(shadow: Shadow | None, registry: CollectorRegistry) -> Note:
+    """Whom to tell what was answered; the challenger that answers it, too, is counted."""
+    if shadow is None:
+        return lambda *_: None
+    words = "Items that the challenger was to answer in the champion's shadow, by what became of them"
+    items = Counter("model_shadow_items", words, ["version", "outcome"], registry=registry)
+    shadow.tally = lambda version, outcome, number: items.labels(version, outcome).inc(number)
+    return shadow.note
 
 
 def _for_browsers(app: Flask) -> None:
@@ -161,7 +174,7 @@ def _for_the_registry(app: Flask, champion: Champion, secret: str) -> None:
         return "", 204
 
 
-def _for_programs(app: Flask, task: Task, metrics: Metrics, read_file: ReadFile) -> None:
+def _for_programs(app: Flask, task: Task, metrics: Metrics, read_file: ReadFile, note: Note) -> None:
     @app.get("/openapi.json")
     def openapi() -> Response:
         description = json.loads((FOLDER / "openapi.json").read_text(encoding="utf-8"))
@@ -201,6 +214,7 @@ def _for_programs(app: Flask, task: Task, metrics: Metrics, read_file: ReadFile)
         item = _uploaded(release, read_file) if uploaded else _numbers(release)
         outputs = metrics.observed(functools.partial(_predicted, release), [item], release.answer.counted)
         output = each(lambda values: values[0], outputs)
+        note(release, item, output)
         return jsonify(**release.answer.reply(output), **(release.item.seen(item) if uploaded else {}))
 
 

@@ -95,7 +95,7 @@ class Loading(threading.Thread):
             self.release = self._load(self._version)
         except BaseException as error:  # the store's driver, or the version's own code, which may even call sys.exit
             self.ended = time.monotonic()
-            self.cause = _words(error)
+            self.cause = words(error)
 
 
 class Champion:
@@ -157,7 +157,7 @@ class Champion:
         try:
             version = self._look()
         except BaseException as error:  # whatever the store's driver raises; the release at hand goes on answering
-            self._tell(logging.WARNING, f"The registry cannot be asked: {_words(error)}")
+            self._tell(logging.WARNING, f"The registry cannot be asked: {words(error)}")
             self.status = Status(release, self.status.champion, REGISTRY_DOWN)
             return
         # Those of other versions that are ready by now are of no use any more.
@@ -218,7 +218,7 @@ class Champion:
                 return
 
 
-def _words(error: BaseException) -> str:
+def words(error: BaseException) -> str:
     """An error in a line."""
     text = one_line(error)
     return text if text and isinstance(error, Exception) else f"{type(error).__name__} {text}".strip()

@@ -4,14 +4,19 @@ be lost, and comes only where aliases are set through a server."""
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
 from typing import Protocol
 
+from serving.gateway.champion import LOOK_EVERY_SECONDS
+from tasks.contract import UserError
+
 SECRET = "WEBHOOK_SECRET"  # the environment variable; without it no hints are taken
 MOST_AGE_SECONDS = 300.0  # of a hint, so that nobody can send one again later; clocks may differ as much
 VERSION = "v1"
+MOST_LOOK_SECONDS = 3600.0
 
 
 class Headers(Protocol):
@@ -42,3 +47,18 @@ def is_signed(headers: Headers, body: bytes, secret: str, now: float) -> bool:
     digest = hmac.new(secret.encode(), f"{delivery}.{sent}.".encode() + body, hashlib.sha256).digest()
     expected = f"{VERSION},{base64.b64encode(digest).decode()}"
     return hmac.compare_digest(expected.encode(), headers.get("X-MLflow-Signature", "").encode())
+
+
+def look_every() -> float:
+    """Seconds between two looks at the alias, `LOOK_SECONDS`. Webhooks make up for long ones.
+
+    Raises:
+        UserError: It is no number, or out of bounds.
+    """
+    given = os.environ.get("LOOK_SECONDS") or str(LOOK_EVERY_SECONDS)
+    with contextlib.suppress(ValueError):
+        if LOOK_EVERY_SECONDS <= (seconds := float(given)) <= MOST_LOOK_SECONDS:
+            return seconds
+    raise UserError(
+        f"LOOK_SECONDS must be a number from {LOOK_EVERY_SECONDS:g} to {MOST_LOOK_SECONDS:g}, it is {given!r}."
+    )

@@ -44,25 +44,25 @@ def try_to_load(folder: Path, seconds: float) -> None:
         except subprocess.TimeoutExpired:
             raise TrialError(f"it is not ready after {seconds:.0f} s") from None
         finally:
-            _end(process)
-        words = report.read_text(errors="replace") if report.exists() else _how_it_ended(code)
+            kill(process)
+            assert process.stdin
+            process.stdin.close()
+        words = report.read_text(errors="replace") if report.exists() else how_it_ended(code)
     if words != LOADED:
         raise TrialError(words)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends it with all that it started."""
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kills a process that leads a group of its own, with all that it started, and waits for its end."""
     with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: nothing but processes that have ended
         if sys.platform == "win32":
             process.kill()
         else:
             os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    if process.stdin:
-        process.stdin.close()
 
 
-def _how_it_ended(code: int) -> str:
+def how_it_ended(code: int) -> str:
     if code >= 0:
         return f"its process ended with exit code {code}"
     with contextlib.suppress(ValueError):

@@ -27,6 +27,7 @@ from forms.items.ink import Ink
 from forms.items.photograph import CORNER, Photograph
 from forms.items.row import Row
 from forms.items.values import Values
+from forms.outputs import each
 from tests.conftest import ROOT
 
 NAMES = {*names(items), *names(answers)}
@@ -191,6 +192,60 @@ def test_a_number_may_have_an_interval() -> None:
     for interval in (0, 1, 90):
         with pytest.raises(ValueError, match="interval above 0 and below 1"):
             Number(interval=interval)
+
+
+def test_labels_agree_where_the_likeliest_is_the_same() -> None:
+    served = np.array([0.2, 0.5, 0.3], np.float32)
+    assert LABELS.agrees(served, np.array([0.0, 0.9, 0.1], np.float32))
+    assert not LABELS.agrees(served, np.array([0.0, 0.4, 0.6], np.float32))
+    assert not LABELS.agrees(served, np.array([0.1, 0.9], np.float32))
+
+
+def test_masks_agree_where_nearly_all_pixels_do() -> None:
+    served = np.zeros((10, 10, 2), np.float32)
+    served[..., 0] = 1
+    for changed, agrees in ((0, True), (5, True), (6, False)):
+        other = served.copy()
+        other.reshape(100, 2)[:changed] = [0.25, 0.75]
+        assert MASK.agrees(served, other) == agrees
+    assert not MASK.agrees(served, served[:5])
+
+
+def test_pictures_agree_where_they_look_the_same() -> None:
+    served = np.full((4, 5, 3), 100, np.uint8)
+    assert Picture().agrees(served, served + np.uint8(8))
+    assert not Picture().agrees(served, served - np.uint8(9))
+    assert not Picture().agrees(served, served[:3])
+
+
+@pytest.mark.parametrize(
+    ("served", "other", "agrees"),
+    [(100.0, 95.0, True), (95.0, 100.0, True), (100.0, 94.9, False), (0.0, 0.0, True), (-20.0, 20.0, False)],
+)
+def test_numbers_agree_within_a_twentieth(served: float, other: float, agrees: bool) -> None:
+    assert Number("kg").agrees(np.array([served], np.float32), np.array([other], np.float32)) == agrees
+
+
+def test_numbers_with_an_interval_agree_where_each_lies_in_the_others() -> None:
+    form, served = Number("kg", interval=0.9), np.array([3, 1, 7], np.float32)
+    assert form.agrees(served, np.array([6, 2, 8], np.float32))
+    assert not form.agrees(served, np.array([6, 5, 8], np.float32))
+    assert not form.agrees(served, np.array([8, 2, 9], np.float32))
+    assert not form.agrees(served, np.array([3], np.float32))
+
+
+def test_several_agree_where_all_do() -> None:
+    served = {"animal": np.array([0.2, 0.5, 0.3], np.float32), "weight": np.array([3000.0], np.float32)}
+    assert BOTH.agrees(served, served | {"weight": np.array([2900.0], np.float32)})
+    assert not BOTH.agrees(served, served | {"weight": np.array([2000.0], np.float32)})
+
+
+@pytest.mark.parametrize("form", ANSWERS, ids=lambda form: str(form.name))
+def test_every_answer_agrees_with_itself(form: Answer) -> None:
+    served = form.likely(np.zeros((3, 6, 5, 3), np.uint8), np.random.default_rng(1))
+    for place in range(3):
+        one = each(lambda values, place=place: values[place], served)
+        assert form.agrees(one, one)
 
 
 def comparisons(path: Path) -> Iterator[str]:

@@ -13,6 +13,7 @@ import pytest
 from flask.testing import FlaskClient
 from mlflow.pyfunc import PyFuncModel
 
+from serving.gateway import challenger
 from serving.gateway.app import create_app
 from serving.gateway.champion import Champion
 from serving.package import package
@@ -40,6 +41,17 @@ def model(saved: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(saved, tmp_path / "model"))
 
 
+@pytest.fixture
+def fake_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a model, whose `code.py` is what its loading runs in a challenger's process and has its `predict`.
+    MLflow itself takes two seconds to be imported."""
+    (tmp_path / "mlflow").mkdir()
+    (tmp_path / "mlflow" / "__init__.py").touch()
+    (tmp_path / "mlflow" / "pyfunc.py").write_text(FAKE)
+    monkeypatch.setattr(challenger, "ROOT", f"{tmp_path}{os.pathsep}{challenger.ROOT}")
+    return tmp_path
+
+
 def servers(model: Path) -> list[int]:
     """The processes that serve this model: MLflow names it in their environment or their arguments."""
     found = []
@@ -54,6 +66,14 @@ def servers(model: Path) -> list[int]:
 
 
 TASK = get_task("digits")
+FAKE = """
+from types import SimpleNamespace
+
+def load_model(folder):
+    names = {}
+    exec(open(folder + '/code.py').read(), names)
+    return SimpleNamespace(**names)
+"""
 
 
 @pytest.fixture

@@ -16,10 +16,9 @@ from mlflow.webhooks.delivery import _generate_hmac_signature
 from registry.ledger import champion as champion_version
 from serving.gateway.app import create_app
 from serving.gateway.champion import Champion
-from serving.gateway.hook import SECRET, is_signed
+from serving.gateway.hook import SECRET, is_signed, look_every
 from serving.gateway.server import listening
 from serving.server import free_port, running
-from steps.serve import look_every
 from tasks.contract import UserError, get_task
 from tests.serving.test_champion import Alias, release, wait_until
 

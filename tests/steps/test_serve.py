@@ -276,8 +276,8 @@ def test_a_version_that_cannot_be_shown_is_told(metadata: dict[str, Any], messag
         forms_of("models:/digits/1", ITEM | ANSWER | metadata)
 
 
-def register(store: MlflowClient, folder: Path, code: str) -> None:
-    """A further model, with the champion's files and a line more in its code, becomes the champion."""
+def register(store: MlflowClient, folder: Path, code: str, alias: str = ALIAS) -> None:
+    """A further model, with the champion's files and a line more in its code, becomes the champion, or challenger."""
     source = str(store.get_model_version("digits", "1").source)
     champion = store.get_logged_model(source.removeprefix("models:/"))
     files = Path(mlflow.artifacts.download_artifacts("models:/digits/1", dst_path=str(folder)))
@@ -288,7 +288,7 @@ def register(store: MlflowClient, folder: Path, code: str) -> None:
     store.log_model_artifacts(model.model_id, str(files))
     store.finalize_logged_model(model.model_id, "READY")
     version = store.create_model_version("digits", f"models:/{model.model_id}")
-    store.set_registered_model_alias("digits", ALIAS, version.version)
+    store.set_registered_model_alias("digits", alias, version.version)
 
 
 @pytest.mark.slow
@@ -335,6 +335,8 @@ def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> Non
     [
         (["--port", "99999"], "error: port must be from 1 to 65535, received 99999."),
         (["--port", "0"], "error: port must be from 1 to 65535, received 0."),
+        (["--shadow", "1.5"], "error: shadow must be a share of the requests, from 0 to 1, received 1.5."),
+        (["--shadow", "nan"], "error: shadow must be a share of the requests, from 0 to 1, received nan."),
         (["--host", "203.0.113.7"], "Expected an address of this machine, e.g. host=127.0.0.1 or 0.0.0.0."),
     ],
 )
