@@ -148,7 +148,7 @@ def _time(window: Watched) -> float:
 def _by_time(axes: Axes, windows: Sequence[Watched]) -> None:
     half = (windows[0].end - windows[0].begin) / 2 / SECONDS_A_DAY
     axes.set_xlim(_time(windows[0]) - half, _time(windows[-1]) + half)
-    locator = AutoDateLocator(maxticks=8)  # type: ignore[no-untyped-call]
+    locator = AutoDateLocator(minticks=3, maxticks=8)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
     axes.grid(alpha=0.3)
