@@ -15,6 +15,7 @@ from lifecycle.outside import reason_and_advice
 from monitoring.labels import PATTERN, add_labels
 from monitoring.record import may_have
 from served.record_store import is_address, plain, problem_of, repository_of
+from served.verdicts import file_of
 from tasks.contract import UserError
 
 OWN_STORE = "mlflow-artifacts:"  # what the tracking server itself keeps artifacts in
@@ -77,6 +78,17 @@ def keep_labels(place: Place, file: Path) -> int:
             for labels in Path(folder).glob(PATTERN):
                 repository.log_artifact(str(labels))
     return number
+
+
+def keep_verdict(place: Place, folder: Path, name: str) -> None:
+    """Sends what was left in the folder about a registered model to the store that this is a copy of.
+
+    Raises:
+        UserError: The store does not take it.
+    """
+    if not isinstance(place, Path):
+        with _store(place) as repository:
+            repository.log_artifact(str(folder / file_of(name)))
 
 
 def existing(folder: Path) -> Path:

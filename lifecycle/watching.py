@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from lifecycle import runs
 from lifecycle.model_files import fetch
-from lifecycle.traffic import Place, at_hand
+from lifecycle.traffic import Place, at_hand, keep_verdict
 from monitoring.gauges import gauges, leave
 from monitoring.labels import read_labels
 from monitoring.profile import FILE, Profile
@@ -82,6 +82,7 @@ def watch(task: Task, place: Place, span: Span) -> Verdict:
         verdict = decide(windows, known)
         _log(task, windows, {source: one for source, one in profiles.items() if one is not None}, verdict, note)
         leave(folder, task.name, list(gauges(windows, verdict, known, time.time())))
+        keep_verdict(place, folder, task.name)
     return verdict
 
 

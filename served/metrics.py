@@ -14,6 +14,7 @@ import numpy as np
 import yaml
 
 from .machine import is_one_of_several
+from .record_files import record_folder
 from .refusal import KINDS
 from .verdicts import Found
 
@@ -235,7 +236,7 @@ def serve_metrics(model_path: Path, labels: Labels) -> Metrics | None:
     if not alone:
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     name, version = registered_as(model_path)
-    registry.register(Found(name))
+    registry.register(Found(record_folder(), name))
     metrics = Metrics(registry if alone else None, name, version, labels)
     try:
         prometheus_client.start_http_server(port, host, registry)

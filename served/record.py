@@ -15,6 +15,7 @@ import random
 import re
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ import numpy as np
 
 from .record_features import Features
 from .record_files import Files, Line, Settings, Spool
-from .record_lines import Answered, Lines, Outputs, Refusal, first
+from .record_lines import Answered, Lines, Outputs, Plain, Refusal, first
 from .record_store import Sender
 
 logger = logging.getLogger("uvicorn.error")  # the scoring server shows it, and no other
@@ -70,6 +71,9 @@ class Recorder:
         self._count = count
         self._prefix, self._numbers = os.urandom(6).hex(), itertools.count()
         self._waiting: list[Answered | Refusal] = []
+        # Of most requests nothing is noted but the answer.
+        self._plain: deque[Plain] = deque()
+        self._is_plain = list(outputs) == [""] and not self._share
         self._bytes = self._lost = 0  # of what waits; items for which there was no room
         self._wanted = self._affordable = FEATURES_A_SECOND
         self._noting, self._writing = threading.Lock(), threading.Lock()
@@ -81,7 +85,7 @@ class Recorder:
 
     def begin(self, sent: str) -> str:
         """The id of the request that this context is about to answer: the one that was sent, if it can be one."""
-        name = sent if SENT_ID.fullmatch(sent) else self._new_id()
+        name = sent if sent and SENT_ID.fullmatch(sent) else self._new_id()
         _id.set(name)
         return name
 
@@ -93,20 +97,27 @@ class Recorder:
             outputs: Those of the model, as served/model.py has them.
             seconds: That it took.
         """
-        # Every microsecond here is one of a request's; generators and further functions would be as many again.
+        # Every microsecond here is one of a request's, and all that it touches is far away: the network has just run.
+        if self._wanted > 0 or not self._is_plain:
+            self._look_at(batches, outputs, seconds)
+        elif len(self._plain) < MOST_REQUESTS and self._bytes < MOST_BYTES:
+            items = len(batches) if len(batches) > 1 else len(batches[0])
+            self._bytes += outputs.nbytes  # without the lock, as a bound it need not be exact
+            self._plain.append((_id.get() or self._new_id(), time.time() - seconds, seconds, items, outputs))
+        else:
+            with self._noting:
+                self._lost += len(batches) if len(batches) > 1 else len(batches[0])
+
+    def _look_at(self, batches: list[np.ndarray], outputs: Any, seconds: float) -> None:
+        """Notes items, some of which may be described, or kept as they are."""
         items = len(batches) if len(batches) > 1 else len(batches[0])
-        columns: dict[str, np.ndarray] = {}
-        size = 0
-        for output in self._outputs:
-            column = columns[output] = np.asarray(outputs[output] if output else outputs)
-            size += column.nbytes
+        columns = {output: np.asarray(outputs[output] if output else outputs) for output in self._outputs}
+        size = sum(column.nbytes for column in columns.values())
         is_kept = self._share > 0 and random.random() < self._share
-        wanted, inputs, more = self._wanted, [], 0
-        described = min(items, wanted) if wanted > 0 else 0  # several threads at once may have taken too many
-        if is_kept or described:
-            self._wanted -= described
-            inputs = batches if is_kept else first(batches, described) if self._takes_inputs else []
-            more = sum(batch.nbytes for batch in inputs)
+        described = max(0, min(items, self._wanted))  # several threads at once may have taken too many
+        self._wanted -= described
+        inputs = batches if is_kept else first(batches, described) if self._takes_inputs else []
+        more = sum(batch.nbytes for batch in inputs)
         name, began = _id.get() or self._new_id(), time.time() - seconds
         with self._noting:
             if len(self._waiting) >= MOST_REQUESTS or self._bytes + size > MOST_BYTES:
@@ -132,20 +143,22 @@ class Recorder:
         with self._writing:
             with self._noting:
                 waiting, self._waiting = self._waiting, []
+                plain = [self._plain.popleft() for _ in range(len(self._plain))]
                 lost, self._bytes, self._lost = self._lost, 0, 0
                 self._wanted = self._affordable
             problem = "it came faster than it can be written" if lost else ""
             items = sum(one.items if isinstance(one, Answered) else 1 for one in waiting)
+            items += sum(items for *_, items, _ in plain)
             recorded = unsent = 0
             try:
-                if waiting:
-                    recorded, failure = self._files.append(self._made(waiting))
+                if items:
+                    recorded, failure = self._files.append([*self._lines.of_plain(plain), *self._made(waiting)])
                     problem = problem or (str(failure) if failure else "")
                 if self._sender is not None:
                     unsent = self._sender.tick(at_once=self._ends.is_set())
             except Exception as error:  # nothing of this may end the thread
                 problem = f"{type(error).__name__}: {error}"
-            if waiting or lost:
+            if items or lost:
                 self._tell(recorded, lost + items - recorded, problem)
             if unsent and self._count is not None:
                 self._count(0, unsent)  # the sender says why

@@ -68,8 +68,16 @@ def settings() -> Settings | None:
     elif not 0 <= (inputs := as_number(share)) <= 1:
         logger.warning("No traffic is recorded: TRAFFIC_INPUTS must be a number from 0 to 1, it is %r.", share)
     else:
-        return Settings(spool_of(store) if store else Path(place).absolute(), int(bound), inputs, store)
+        return Settings(record_folder() or Path(), int(bound), inputs, store)
     return None
+
+
+def record_folder() -> Path | None:
+    """Where the record is on this machine, or waits to be sent; None where `TRAFFIC_DIR` is not set."""
+    place = os.environ.get("TRAFFIC_DIR", "")
+    if not place:
+        return None
+    return spool_of(place) if is_address(place) else Path(place).absolute()
 
 
 def as_number(text: str) -> float:
@@ -88,7 +96,7 @@ class Files:
     """
 
     def __init__(self, folder: Path, most_bytes: int) -> None:
-        self._folder = folder
+        self.folder = folder
         self._most = most_bytes
         self._name = os.urandom(8).hex()
         self._full = 0  # files of this process that have become too large
@@ -148,7 +156,7 @@ class Files:
     def _path(self) -> Path:
         """The file for now. A large one is followed by another, so that there always is an old one to remove; so is one
         that somebody has removed: what it had may be known under its name elsewhere, packed or sent."""
-        folder = self._folder / time.strftime(HOUR_FORMAT, time.gmtime())
+        folder = self.folder / time.strftime(HOUR_FORMAT, time.gmtime())
         folder.mkdir(parents=True, exist_ok=True)
         if self._current == folder / self._file and not 0 <= _size(self._current) <= FILE * self._most:
             self._full += 1
@@ -161,7 +169,7 @@ class Files:
     def _make_room(self, own: Path) -> None:
         """Removes the oldest files, but not that one, until there is room again."""
         self._unseen = 0
-        found = sorted(_found(self._folder))
+        found = sorted(_found(self.folder))
         total = sum(size for *_, size, _ in found)
         for _, _, size, path in found if total > MUCH * self._most else []:
             if total <= LEFT * self._most:
@@ -194,7 +202,7 @@ class Spool(Files):
         with contextlib.suppress(FileNotFoundError):  # nothing was written yet
             left = [
                 path
-                for _, changed, _, path in _found(self._folder)
+                for _, changed, _, path in _found(self.folder)
                 if path.suffix == ".jsonl" and changed < before and not path.name.startswith(self._name)
             ]
         return sorted([*left, *(path for path in list(self._whole) if path.exists())])
@@ -221,8 +229,17 @@ class Spool(Files):
         self._current = path
         self._items += items
 
+    def prepare(self) -> None:
+        """Makes the folder, which only this user can look into.
+
+        Raises:
+            OSError: That is not possible, or it is somebody else's.
+        """
+        _make_private(self.folder.parent)
+        self.folder.mkdir(exist_ok=True)
+
     def _path(self) -> Path:
-        _make_private(self._folder.parent)
+        _make_private(self.folder.parent)
         return super()._path()
 
 

@@ -25,6 +25,8 @@ except ImportError:  # the container has it, other servers may not; it is ten ti
 # is empty where there is one.
 Outputs = dict[str, list[str] | None]
 Columns = dict[str, list[Any]]
+# A request of which nothing but the answer is recorded: as Answered, but for the last, which is its only output.
+Plain = tuple[str, float, float, int, np.ndarray]
 
 MOST_ROWS = 400  # in a line
 MOST_LABELS = 100  # whose probabilities are recorded, too; thousands would take most of the time and of the room
@@ -52,11 +54,6 @@ class Answered(NamedTuple):
     features: int
     inputs: list[np.ndarray]
     is_kept: bool
-
-    @property
-    def names(self) -> list[str]:
-        """The id of each item."""
-        return [self.id] if self.items == 1 else [f"{self.id}.{place}" for place in range(self.items)]
 
 
 class Refusal(NamedTuple):
@@ -90,13 +87,15 @@ class Lines:
         if refused:
             columns: Columns = {
                 "id": [one.id for one in refused],
-                **_times(refused),
+                **_rounded(*_times(refused)),
                 "kind": [one.kind for one in refused],
             }
             yield from self._lines("refusal", columns, items=1)
         answered = [one for one in served if isinstance(one, Answered)]
         if answered:
-            yield from self._predictions(answered)
+            counts = [one.items for one in answered]
+            outputs = {name: np.concatenate([one.outputs[name] for one in answered]) for name in self._outputs}
+            yield from self._predictions([one.id for one in answered], *_times(answered), counts, outputs)
             for one in answered:
                 if one.is_kept:
                     yield from self._inputs(one)
@@ -104,13 +103,27 @@ class Lines:
             for content in self._unlinked.ready():
                 yield self._line("features", content, items=0)
 
-    def _predictions(self, answered: list[Answered]) -> Iterator[Line]:
-        names = [name for one in answered for name in one.names]
-        columns: Columns = {"id": names, **_times(answered, [one.items for one in answered])}
+    def of_plain(self, plain: Sequence[Plain]) -> Iterator[Line]:
+        """The lines for these requests."""
+        if plain:
+            requests, times, seconds, counts, outputs = zip(*plain, strict=True)
+            yield from self._predictions(requests, times, seconds, counts, {"": np.concatenate(outputs)})
+
+    def _predictions(
+        self,
+        requests: Sequence[str],
+        times: Sequence[float],
+        seconds: Sequence[float],
+        counts: Sequence[int],
+        outputs: dict[str, np.ndarray],
+    ) -> Iterator[Line]:
+        """Lines about the items of requests, of which `outputs` are those of all items, one after another."""
+        columns: Columns = {"id": of_items(requests, counts)}
+        columns |= _rounded(np.repeat(times, counts), np.repeat(seconds, counts))
         if not self._outputs:
             yield from self._lines("prediction", columns, items=1)
         for place, (output, labels) in enumerate(self._outputs.items()):
-            values = np.concatenate([one.outputs[output] for one in answered])
+            values = outputs[output]
             if labels is None:
                 predicted = {"value": numbers(values[:, 0])}
             else:
@@ -144,7 +157,7 @@ class Lines:
     def _inputs(self, one: Answered) -> Iterator[Line]:
         """A line an item: pictures are large."""
         items = (item for batch in one.inputs for item in batch)
-        for name, item in zip(one.names, items, strict=True):
+        for name, item in zip(of_items([one.id], [one.items]), items, strict=True):
             sent = item.astype(item.dtype.newbyteorder("<"), copy=False)
             columns: Columns = {"id": [name], "time": [round(one.time, 3)], "shape": [list(item.shape)]}
             data = [base64.b64encode(sent.tobytes()).decode()]
@@ -175,9 +188,21 @@ def first(batches: list[np.ndarray], items: int) -> list[np.ndarray]:
     return result
 
 
-def _times(served: Sequence[Answered | Refusal], counts: Sequence[int] | int = 1) -> dict[str, list[float]]:
-    """When these requests came and how long they took, each as often as `counts` says."""
-    return {
-        "time": np.repeat(np.round([one.time for one in served], 3), counts).tolist(),
-        "seconds": np.repeat(np.round([one.seconds for one in served], 6), counts).tolist(),
-    }
+def of_items(requests: Sequence[str], counts: Sequence[int]) -> list[str]:
+    """The id of each item of requests with these: of a request about one item that of the request, else
+    <request>.<place>."""
+    names: list[str] = []
+    if max(counts) == 1:
+        return [*requests]
+    for request, count in zip(requests, counts, strict=True):
+        names += [request] if count == 1 else [f"{request}.{place}" for place in range(count)]
+    return names
+
+
+def _times(served: Sequence[Answered | Refusal]) -> tuple[list[float], list[float]]:
+    """When these requests came, and how long they took."""
+    return [one.time for one in served], [one.seconds for one in served]
+
+
+def _rounded(times: Sequence[float] | np.ndarray, seconds: Sequence[float] | np.ndarray) -> Columns:
+    return {"time": np.round(times, 3).tolist(), "seconds": np.round(seconds, 6).tolist()}

@@ -15,8 +15,11 @@ import re
 import tempfile
 import threading
 import time
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .verdicts import VERDICTS
 
 if TYPE_CHECKING:
     from .record_files import Spool
@@ -50,6 +53,7 @@ class Sender:
         self._next = time.monotonic() + SEND_SECONDS
         self._failed: set[Path] = set()  # what could not be sent the last time it was tried
         self._problem = ""  # why not all is sent at the moment
+        self._is_read = True  # whether the store could be read the last time
         self._due, self._ends = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="traffic sender", daemon=True)
         self._thread.start()
@@ -89,6 +93,8 @@ class Sender:
                 self._send()
             except Exception as error:  # nothing of this may end the thread before
                 self._tell(plain(f"{type(error).__name__}: {error}"))
+            if not ends:
+                self._take_verdicts()
 
     def _send(self) -> None:
         """Sends what waits until something cannot be sent. That is the last to be tried the next time, so that it does
@@ -109,6 +115,21 @@ class Sender:
             self._spool.sent(path)
         if waiting:
             self._tell(problem)
+
+    def _take_verdicts(self) -> None:
+        """Brings here what `monitor` has left there, for verdicts.py to tell."""
+        try:
+            repository = repository_of(self._address)
+            for file in repository.list_artifacts():
+                if fnmatch(file.path, VERDICTS):
+                    self._spool.prepare()
+                    repository.download_artifacts(file.path, str(self._spool.folder))
+            self._is_read = True
+        except Exception as error:  # whatever the store's client raises; the credentials may be to write, and no more
+            if self._is_read:
+                words = "What monitor has found is not told, it cannot be read from %s: %s"
+                logger.warning(words, plain(self._address), plain(f"{type(error).__name__}: {error}"))
+            self._is_read = False
 
     def _tell(self, problem: str) -> None:
         place = plain(self._address)

@@ -5,12 +5,12 @@ Whoever watches leaves it beside the record of traffic, a file a model: {"metric
 """
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 PREFIX = "model_"  # of the names; others are left out
+VERDICTS = "verdict-*.json"
 
 
 def file_of(name: str) -> str:
@@ -22,12 +22,12 @@ class Found:
     """Gives prometheus_client what was found last, as gauges; none where there is no record, or nobody watches.
 
     Args:
+        folder: Of the record, or in which that waits to be sent; None where there is none.
         name: Of the registered model, "" where it is not known.
     """
 
-    def __init__(self, name: str) -> None:
-        folder = os.environ.get("TRAFFIC_DIR", "")
-        self._file = Path(folder, file_of(name)) if folder and name else None
+    def __init__(self, folder: Path | None, name: str) -> None:
+        self._file = folder / file_of(name) if folder and name else None
 
     def collect(self) -> Iterator[Any]:
         from prometheus_client.core import GaugeMetricFamily

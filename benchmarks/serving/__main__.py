@@ -1,6 +1,7 @@
 """Requests per second and latency of ten ways to serve one MNIST network, in turn, on loopback.
 
-    python -m benchmarks.serving --bentoml <path of the command in an environment with bentoml and onnxruntime>
+    python -m benchmarks.serving [--bentoml <path of the command in an environment with bentoml and onnxruntime>]
+        [--only eh] [--rounds 5]
 
 Needs wrk (Debian's package of that name) as the client. Every server has one worker and writes no access log; the
 client has one thread. The weights are untrained: they take the same time.
@@ -55,6 +56,8 @@ RATIOS = (
     ("e'", "g", BATCHES),
     ("g", "d'", "16 clients"),
     ("g", "d'", BATCHES),
+    ("h", "e", "1 client"),
+    ("h", "e", "4 clients"),
     ("h", "e", "16 clients"),
     ("h", "e", BATCHES),
 )
@@ -107,7 +110,7 @@ def save_models(folder: Path) -> None:
 
 @contextlib.contextmanager
 def contenders(folder: Path, bentoml: str) -> Iterator[list[Contender]]:
-    """All servers, started."""
+    """All servers, started; BentoML's where its command is named."""
     images = TASK.load("validation").inputs[:BATCH]
     lists = images.tolist()
     encoded = [base64.b64encode(image.tobytes()).decode() for image in images]
@@ -130,14 +133,16 @@ def contenders(folder: Path, bentoml: str) -> Iterator[list[Contender]]:
     with (
         running(serve_flask, flask, "/ready"),
         running(serve_keras, stock, UVICORN_ACCESS_LOG="false"),
-        running(serve_bento, bento, "/livez", inherited=None, **bentoml_environment),
+        running(serve_bento, bento, "/livez", inherited=None, **bentoml_environment)
+        if bentoml
+        else contextlib.nullcontext(),
         scoring_server(folder / "ours", UVICORN_ACCESS_LOG="false") as mlflow_port,
         scoring_server(folder / "no_op", UVICORN_ACCESS_LOG="false") as no_op,
         slim_server(folder / "ours", METRICS_PORT=str(free_port())) as slim,
         slim_server(folder / "ours", METRICS_PORT=str(free_port()), TRAFFIC_DIR=str(folder / "traffic")) as recording,
         running(serve_bare, bare, MODEL=onnx, UVICORN_ACCESS_LOG="false"),
     ):
-        yield [
+        started = [
             Contender("(a) Flask, Keras predict", flask, "/predict", flat, None),
             Contender("(b) mlflow models serve, Keras", stock, "/invocations", one, None),
             Contender("(c) BentoML, ONNX", bento, "/predict", {"images": lists[:1]}, {"images": lists}),
@@ -149,6 +154,7 @@ def contenders(folder: Path, bentoml: str) -> Iterator[list[Contender]]:
             Contender("(g) mlflow serve, no-op, encoded", no_op, "/invocations", one_encoded, many_encoded),
             Contender("(h) as (e), with a record", recording, "/invocations", one_encoded, many_encoded),
         ]
+        yield [one for one in started if bentoml or one.port != bento]
 
 
 def load(contender: Contender, payload: object, clients: int, seconds: float, folder: Path) -> Result:
@@ -174,19 +180,23 @@ def report(results: dict[tuple[str, str], list[Result]]) -> None:
         print(f"{label:32} {case:>12} {middle:>26} {p50:9.2f} {p99:9.2f}")
     print()
     for one, other, case in RATIOS:
-        pairs = zip(by_letter(results, one, case), by_letter(results, other, case), strict=True)
+        pairs = list(zip(by_letter(results, one, case), by_letter(results, other, case), strict=False))
+        if not pairs:  # one of them is not among those that were asked for
+            continue
         ratios = [mine.rate / theirs.rate for mine, theirs in pairs]
         spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
         print(f"({one}) / ({other}), {case}: {statistics.median(ratios):.2f} ({spread})")
 
 
 def by_letter(results: dict[tuple[str, str], list[Result]], letter: str, case: str) -> list[Result]:
-    return next(runs for (label, which), runs in results.items() if label.startswith(f"({letter})") and which == case)
+    found = (runs for (label, which), runs in results.items() if label.startswith(f"({letter})") and which == case)
+    return next(found, [])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bentoml", required=True, help="the command `bentoml` of another environment")
+    parser.add_argument("--bentoml", default="", help="the command `bentoml` of another environment")
+    parser.add_argument("--only", default="", help="their letters, all where there is none")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3, help="of one run")
     arguments = parser.parse_args()
@@ -201,7 +211,7 @@ def main() -> None:
                 for case, clients in CASES.items():
                     for contender in running_contenders:
                         payload = contender.batch if case == BATCHES else contender.single
-                        if payload is None:
+                        if payload is None or (arguments.only and contender.label[1] not in arguments.only):
                             continue
                         result = load(contender, payload, clients, arguments.seconds if number else 1, folder)
                         if number:  # the first round warms up

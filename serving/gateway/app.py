@@ -19,6 +19,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from forms.item import Item, ItemError, Shape
 from forms.outputs import Outputs, each
 from served.metrics import Metrics
+from served.record_files import record_folder
 from served.verdicts import Found
 from serving.gateway.champion import Champion, Release
 from serving.gateway.decoders import BusyError
@@ -83,7 +84,7 @@ def create_app(task: Task, champion: Champion, read_file: ReadFile = read_here, 
     app.json.sort_keys = False  # type: ignore[attr-defined]
     registry = CollectorRegistry()
     metrics = Metrics(registry, task.name, "", {})
-    registry.register(Found(task.name))
+    registry.register(Found(record_folder(), task.name))
     champion.count = metrics.traffic
     _around_every_request(app, task, champion, registry)
     _for_browsers(app)

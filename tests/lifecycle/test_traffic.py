@@ -18,6 +18,7 @@ from monitoring.record import read
 from monitoring.verdict import Level
 from served.record import Recorder
 from served.record_files import Settings
+from served.record_store import repository_of
 from serving.server import free_port
 from steps import cli, label, monitor
 from tasks.contract import UserError
@@ -171,3 +172,4 @@ def test_from_a_server_to_a_verdict_through_a_tracking_server(
     assert run.data.metrics["items"] == 40
     with at_hand(address, time.time() - 3600) as folder:
         assert len(read_labels(folder)) == 40
+    assert "verdict-digits.json" in [file.path for file in repository_of(address).list_artifacts()]

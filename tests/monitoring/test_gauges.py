@@ -31,11 +31,10 @@ VERDICT = Verdict(Level.RETRAIN, (Reason(Level.RETRAIN, "It does harm."),))
 
 
 @pytest.fixture
-def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> prometheus_client.CollectorRegistry:
+def told(tmp_path: Path) -> prometheus_client.CollectorRegistry:
     """What a server of digits tells of the record in `tmp_path`."""
-    monkeypatch.setenv("TRAFFIC_DIR", str(tmp_path))
     registry = prometheus_client.CollectorRegistry()
-    registry.register(Found("digits"))
+    registry.register(Found(tmp_path, "digits"))
     return registry
 
 
@@ -87,4 +86,4 @@ def test_a_file_of_something_else_is_left_out(
 
 def test_without_a_record_there_is_nothing_to_tell(tmp_path: Path) -> None:
     leave(tmp_path, "digits", list(gauges([], VERDICT, {}, 1.0)))
-    assert list(Found("digits").collect()) == []
+    assert list(Found(None, "digits").collect()) == []

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from mlflow.exceptions import MlflowException
 from onnx import TensorProto
@@ -101,6 +102,25 @@ def test_numbers_and_several_answers(make: Make, tmp_path: Path) -> None:
     rows = read(tmp_path / "traffic").rows.set_index(["id", "output"])
     assert rows["value"].dropna().to_dict() == {("x.0", "size"): 3.5, ("x.1", "size"): 7.25}
     assert rows["label"].dropna().to_dict() == {("x.0", "kind"): 0, ("x.1", "kind"): 1}
+
+
+def test_what_is_not_looked_at_has_the_same_rows(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of more requests than are described nothing is noted but the answer."""
+    generator = np.random.default_rng(1)
+    answers = [generator.dirichlet([1, 1], size).astype(np.float32) for size in generator.integers(1, 4, 40)]
+    found = []
+    for described in (200, 0):
+        monkeypatch.setattr(record, "FEATURES_A_SECOND", described)
+        recorder = make(columns_of)
+        for number, answer in enumerate(answers):
+            recorder.begin(f"{described}-{number}")
+            recorder.answered([np.zeros((len(answer), 2), np.float32)], answer, 0.25)
+        recorder.flush()
+        rows = read(tmp_path / "traffic").rows
+        rows = rows[rows["id"].str.startswith(f"{described}-")].drop(columns="time")
+        found.append(rows.assign(id=rows["id"].str.partition("-")[2]).sort_values("id", ignore_index=True))
+    assert len(found[0]) == sum(map(len, answers))
+    pd.testing.assert_frame_equal(*found)
 
 
 def test_pictures_of_any_size_leave_a_row_without_an_answer(make: Make, tmp_path: Path) -> None:

@@ -78,6 +78,20 @@ def test_what_does_not_fit_into_the_queue_is_counted(
     assert len(read(tmp_path / "traffic").rows) == 10
 
 
+def test_of_those_that_are_not_looked_at_too_it_is_counted(
+    make: Make, counts: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "FEATURES_A_SECOND", 0)
+    monkeypatch.setattr(record, "MOST_REQUESTS", 3)
+    recorder = make()
+    asked(recorder, 5, SHARES)
+    recorder.flush()
+    monkeypatch.setattr(record, "MOST_BYTES", 2 * SHARES.nbytes)
+    asked(recorder, 3, SHARES)
+    recorder.flush()
+    assert counts == [(6, 4), (4, 2)]
+
+
 def test_large_inputs_are_left_out_before_rows_are(
     make: Make, tmp_path: Path, counts: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,12 +31,14 @@ class Store:
         folder: What has arrived.
         fails: Gives what is raised for a file, None for nothing.
         tried: Names of the files that somebody has tried to send.
+        is_readable: Whether it gives what it has.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.fails: Callable[[Path], Exception | None] = lambda path: None
         self.tried: list[str] = []
+        self.is_readable = True
 
     def log_artifact(self, file: str, folder: str) -> None:
         path = Path(file)
@@ -44,6 +47,14 @@ class Store:
             raise error
         (self.folder / folder).mkdir(parents=True, exist_ok=True)
         (self.folder / folder / path.name).write_bytes(path.read_bytes())
+
+    def list_artifacts(self) -> list[SimpleNamespace]:
+        if not self.is_readable:
+            raise PermissionError("s3://user:secret@bucket is for writing")
+        return [SimpleNamespace(path=path.name) for path in self.folder.glob("*")]
+
+    def download_artifacts(self, name: str, folder: str) -> None:
+        (Path(folder) / name).write_bytes((self.folder / name).read_bytes())
 
 
 @pytest.fixture
@@ -92,6 +103,31 @@ def test_what_was_served_arrives_and_is_taken_away_here(make: Make, store: Store
     assert sorted(read(store.folder).rows["id"]) == ["r0", "r1", "r2"]
     assert len(set(store.tried)) == 3  # none was sent twice, and none has another's name
     assert os.name == "nt" or (tmp_path / "spool").stat().st_mode & 0o777 == 0o700
+
+
+def test_what_monitor_left_there_is_brought_here(make: Make, store: Store, tmp_path: Path) -> None:
+    store.folder.mkdir()
+    (store.folder / "verdict-digits.json").write_text("{}")
+    recorder = make()
+    asked(recorder)
+    recorder.flush()
+    until(lambda: (tmp_path / "spool" / "0" / "verdict-digits.json").exists())
+
+
+def test_a_store_that_is_for_writing_is_told_once(
+    make: Make, store: Store, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    store.is_readable = False
+    recorder = make()
+    for _ in range(3):
+        asked(recorder)
+        recorder.flush()
+        until(lambda: not spooled(tmp_path))
+    recorder.close()
+    assert [one.getMessage() for one in caplog.records] == [
+        "What monitor has found is not told, it cannot be read from s3://bucket/traffic: PermissionError: s3://bucket "
+        "is for writing"
+    ]
 
 
 def test_the_end_sends_what_is_left(make: Make, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

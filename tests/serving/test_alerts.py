@@ -16,6 +16,7 @@ import prometheus_client
 import pytest
 import requests
 import yaml
+from mlflow import MlflowClient
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitoring.gauges import HELP, gauges, leave
@@ -23,7 +24,7 @@ from monitoring.verdict import Level, Reason, Verdict
 from served import metrics
 from serving.server import free_port, running
 from tests.conftest import ROOT
-from tests.gateways import gateway_of
+from tests.gateways import Gateway
 from tests.monitoring.test_gauges import KNOWN, WINDOW
 
 MONITORING = ROOT / "serving" / "monitoring"
@@ -130,7 +131,8 @@ def test_dashboard_and_alerts_ask_for_metrics_that_exist() -> None:
     metrics.Metrics(registry, "digits", "1", {})
     text = prometheus_client.generate_latest(registry).decode()
     families = {family.name for family in text_string_to_metric_families(text)}
-    families |= {"http_requests", "http_request_seconds", "model_behind_alias", *HELP}
+    gateways = {"http_requests", "http_request_seconds", "model_behind_alias", "model_shadow_items"}
+    families |= gateways | HELP.keys()
     asked = {
         name
         for expression in (*QUERIES, *(rule["expr"] for rule in RULES))
@@ -164,7 +166,10 @@ def prometheus(folder: Path, target: str) -> Iterator[str]:
 
 
 @pytest.mark.tools
-def test_every_panel_shows_something(champion_database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_panel_shows_something(
+    champion_store: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion_store.set_registered_model_alias("digits", "challenger", "1")  # it agrees with itself
     traffic = tmp_path / "traffic"
     traffic.mkdir()
     monkeypatch.setenv("TRAFFIC_DIR", str(traffic))
@@ -172,7 +177,8 @@ def test_every_panel_shows_something(champion_database: Path, tmp_path: Path, mo
     leave(traffic, "digits", list(gauges([WINDOW], verdict, KNOWN, time.time())))
     item = {"image": np.zeros((8, 8)).tolist()}
     with contextlib.ExitStack() as stack:
-        gateway = stack.enter_context(contextlib.contextmanager(gateway_of)(champion_database, tmp_path))
+        gateway = stack.enter_context(Gateway(tmp_path, options=["--shadow", "1"]))
+        gateway.wait()
         address = stack.enter_context(prometheus(tmp_path, gateway.url.removeprefix("http://")))
         for _ in range(12):
             requests.post(f"{gateway.url}/predict", json=item, timeout=5)
