@@ -13,7 +13,7 @@ test: $(VENV)/installed  ## the tests that need no network, container or browser
 	$(ACTIVATE) && python -m pytest
 
 lint: $(VENV)/installed-dev
-	$(ACTIVATE) && ruff check . && ruff format --check . && mypy . && mypy --platform win32 steps lifecycle registry serving served monitoring studies forms contract tasks
+	$(ACTIVATE) && ruff check . && ruff format --check . && mypy . && mypy --platform win32 steps lifecycle registry serving served monitoring studies pages forms contract tasks
 
 ui: $(VENV)/installed
 	$(ACTIVATE) && mlflow ui

@@ -47,7 +47,18 @@ def set_up_logging() -> None:
     show_what_it_can()
     go_on_unread()
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
-    for room in ("__main__", "steps", "lifecycle", "registry", "serving", "studies", "forms", "contract", "tasks"):
+    for room in (
+        "__main__",
+        "steps",
+        "lifecycle",
+        "registry",
+        "serving",
+        "monitoring",
+        "studies",
+        "forms",
+        "contract",
+        "tasks",
+    ):
         logging.getLogger(room).setLevel(logging.INFO)
     logging.getLogger("mlflow.store.db").setLevel(logging.CRITICAL)  # it logs what it raises, with a traceback
     for library in (

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from monitoring.drift import LEVEL
 from monitoring.estimate import Estimate
@@ -112,6 +113,7 @@ def operation(windows: Sequence[Watched]) -> Figure:
         seconds.plot(times, values, marker=".", color=LATENCY[place], label=f"{100 * quantile:.0f} %")
     seconds.set(ylabel="ms to answer", yscale="log")
     seconds.yaxis.set_major_formatter("{x:g}")
+    seconds.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     seconds.yaxis.set_minor_formatter("{x:g}")
     seconds.legend(ncols=3, frameon=False)
     _by_time(seconds, windows)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import datetime
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import jinja2
-import matplotlib
 from matplotlib.figure import Figure
 
 from monitoring import drawing
 from monitoring.profile import Profile
 from monitoring.verdict import Verdict
 from monitoring.windows import Watched
+from pages.page import page, svg
 
 TEMPLATE = Path(__file__).with_name("report.html")
 
@@ -28,10 +26,8 @@ def html(task: str, windows: Sequence[Watched], profiles: Mapping[str, Profile],
         profiles: Of the versions that have one.
         verdict: On these windows.
     """
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    figures = [(caption, _svg(figure)) for caption, figure in _figures(windows, profiles)]
-    return template.render(task=task, windows=windows, verdict=verdict, figures=figures, time=_time, profiles=profiles)
+    figures = [(caption, svg(figure, "monitor")) for caption, figure in _figures(windows, profiles)]
+    return page(TEMPLATE, task=task, windows=windows, verdict=verdict, figures=figures, time=_time, profiles=profiles)
 
 
 def _figures(windows: Sequence[Watched], profiles: Mapping[str, Profile]) -> Iterator[tuple[str, Figure]]:
@@ -63,11 +59,3 @@ def _figures(windows: Sequence[Watched], profiles: Mapping[str, Profile]) -> Ite
 
 def _time(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%d %b %H:%M")
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "monitor", "font.family": "sans-serif"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import math
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import jinja2
-import matplotlib
 from matplotlib.figure import Figure
 
+from pages.page import page, svg
 from studies import drawing
 from studies.findings import Findings, Row, p_words
 from studies.statistics import Difference
@@ -89,11 +87,9 @@ class Report(Findings):
 
     def html(self) -> str:
         """The page: it needs nothing but itself."""
-        environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-        template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-        figures = [(name, _svg(figure)) for name, figure in self.figures.items()]
-        return template.render(
-            report=self, outcome=self.outcome, figures=figures, captions=CAPTIONS, p=p_words, isnan=math.isnan
+        figures = [(name, svg(figure, "study")) for name, figure in self.figures.items()]
+        return page(
+            TEMPLATE, report=self, outcome=self.outcome, figures=figures, captions=CAPTIONS, p=p_words, isnan=math.isnan
         )
 
     def _numbers(self, row: Row) -> dict[str, Any]:
@@ -127,11 +123,3 @@ def _plain(found: Difference) -> dict[str, Any]:
         "pairs": found.count,
         "distinguishable": found.distinguishable,
     }
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "study", "font.family": "sans-serif"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]

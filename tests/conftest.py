@@ -36,7 +36,19 @@ from tests.budget import Budget
 from tests.gateways import Gateway, gateway_of
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("steps", "lifecycle", "registry", "serving", "served", "monitoring", "studies", "forms", "contract", "tasks")
+ROOMS = (
+    "steps",
+    "lifecycle",
+    "registry",
+    "serving",
+    "served",
+    "monitoring",
+    "studies",
+    "pages",
+    "forms",
+    "contract",
+    "tasks",
+)
 PASSED = Rehearsal(1.0, 0.0, 3, 25, 1.0, 2.0)
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 SET_BY_USERS = (
