@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
+import numpy as np
 import pytest
 import requests
 from flask.testing import FlaskClient
@@ -41,6 +42,9 @@ def test_a_server_records_what_it_answers_and_tells_the_id(server: Server, model
     """Also what came in the moment before it was ended."""
     items, described = read_golden(model).items("numbers"), model / "MLmodel"
     described.write_text(described.read_text().replace("model_id: null", "model_id: m-12ab"))
+    many = [
+        np.roll(item, place).tolist() for item in items for place in range(50)
+    ]  # one that came before is not described
     folder = tmp_path / "traffic"
     with server(model, TRAFFIC_DIR=str(folder)) as port:
         one = ask(port, {"inputs": items[:1]}, "order-7")
@@ -49,7 +53,7 @@ def test_a_server_records_what_it_answers_and_tells_the_id(server: Server, model
         refused = ask(port, {"inputs": ["?"]}, "no id at all")
         assert refused.status_code == 400
         assert GENERATED.fullmatch(refused.headers["X-Request-Id"])
-        ask(port, {"inputs": items * 50}, "many")  # large enough to be answered in a thread
+        ask(port, {"inputs": many}, "many")  # large enough to be answered in a thread
         last = ask(port, {"inputs": items[:1]})
     found = read(folder)
     rows = found.rows.set_index("id")
