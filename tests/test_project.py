@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from importlib.metadata import version
 
@@ -11,8 +12,11 @@ import yaml
 from serving.package import REQUIREMENTS
 from tasks.contract import get_task
 from tests.commands import PROJECT, is_own, parameters, parser_of
+from tests.conftest import ROOMS
 from tests.documents import ROOT
 
+# Of a file, and of a function: what can be read in a sitting, and on a screen.
+MOST_LINES, MOST_LINES_OF_A_FUNCTION = 350, 50
 STEPS = [name for name in PROJECT["entry_points"] if name != "test"]
 
 
@@ -78,3 +82,17 @@ def test_pre_commit_runs_what_make_lint_runs() -> None:
     (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
     (recipe,) = re.findall(r"^lint:.*\n\t\$\(ACTIVATE\) && (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert [hook["entry"] for hook in repository["hooks"]] == recipe.split(" && ")
+
+
+@pytest.mark.parametrize("folder", [*ROOMS, "benchmarks", "tests"])
+def test_files_fit_a_sitting_and_functions_a_screen(folder: str) -> None:
+    files = [path for ending in ("py", "js", "css", "html") for path in (ROOT / folder).rglob(f"*.{ending}")]
+    for path in files:
+        if "frozen" in path.parts:  # what was logged once stays as it is
+            continue
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= MOST_LINES, path
+        for node in ast.walk(ast.parse(text)) if path.suffix == ".py" else ():
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lines = (node.end_lineno or node.lineno) - node.lineno + 1
+                assert lines <= MOST_LINES_OF_A_FUNCTION, f"{path}: {node.name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,11 @@ def asked(recorder: Recorder, times: int = 1, shares: np.ndarray = SHARES[:1], v
 
 def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("traffic/*/*.jsonl"))
+
+
+def spooled(folder: Path) -> list[Path]:
+    """What waits; `glob` would fail where a folder is removed at that moment."""
+    return sorted(Path(place, name) for place, _, names in os.walk(folder / "spool" / "0") for name in names)
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:

@@ -9,19 +9,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from monitoring.record import read
 from served import record, record_files, record_store
 from served.record import Recorder
-from served.record_files import Line, Settings, Spool
+from served.record_files import Settings
 from tests.conftest import ROOT
-from tests.served.recording import SOURCE, Make, asked
+from tests.served.recording import SOURCE, Make, asked, spooled
 
 
 class Store:
@@ -79,11 +77,6 @@ def make(tmp_path: Path, counts: list[tuple[int, int]], monkeypatch: pytest.Monk
     yield recorder
     for one in made:
         one.close()
-
-
-def spooled(folder: Path) -> list[Path]:
-    """What waits; `glob` would fail where a folder is removed at that moment."""
-    return sorted(Path(place, name) for place, _, names in os.walk(folder / "spool" / "0") for name in names)
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -283,39 +276,6 @@ def test_a_store_that_hangs_holds_up_nothing(
     store.answers.set()
 
 
-ENDING = """
-import sys, time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-import numpy as np
-from served import record, record_store
-
-class Hanging:
-    def log_artifact(self, file, folder):
-        with ThreadPoolExecutor() as pool:
-            pool.submit(time.sleep, 60).result()
-
-record_store.SEND_SECONDS, record_store.END_SECONDS, record.EVERY_SECONDS = 0, 0.5, 0.05
-record_store.repository_of = lambda address: Hanging()
-settings = record.Settings(Path(sys.argv[1]), 10**9, 0.0, "s3://bucket")
-recorder = record.Recorder(settings, "models:/digits/3", {"": ["cat", "dog"]}, None)
-recorder.answered([np.zeros((1, 2))], np.array([[0.9, 0.1]]), 0.001)
-time.sleep(0.5)
-recorder.close()
-print("closed", flush=True)
-"""
-
-
-def test_a_process_ends_though_a_client_s_own_threads_hang(tmp_path: Path) -> None:
-    """boto3 sends in threads of an executor, which Python waits for before it ends."""
-    command = [sys.executable, "-c", ENDING, str(tmp_path / "spool" / "0")]
-    result = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=30, check=False
-    )
-    assert (result.returncode, result.stdout) == (0, "closed\n"), result.stderr
-    assert len(spooled(tmp_path)) == 1
-
-
 WRITER = """
 import sys, time
 from pathlib import Path
@@ -351,34 +311,3 @@ def test_a_process_that_is_killed_leaves_what_the_next_one_sends(
     names = read(tmp_path / "store").rows["id"]
     assert len(names) > 100
     assert names.tolist() == [f"r{number}" for number in range(len(names))]
-
-
-def test_a_file_that_others_took_away_is_not_written_again_under_its_name(tmp_path: Path) -> None:
-    """A store would have the new one in place of the old."""
-    spool = Spool(tmp_path / "spool" / "0", 10**9)
-    spool.append([Line(b"[1]\n", 1)])
-    (first,) = spooled(tmp_path)
-    first.unlink()
-    spool.append([Line(b"[2]\n", 1)])
-    (second,) = spooled(tmp_path)
-    assert second.name != first.name
-    assert second.read_bytes() == b"[2]\n"
-
-
-@pytest.mark.skipif(not hasattr(os, "getuid"), reason="users have folders of their own")
-def test_a_folder_of_somebody_else_s_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    spool = Spool(tmp_path / "spool" / "0", 10**9)
-    monkeypatch.setattr(os, "getuid", lambda: 12345678)
-    recorded, problem = spool.append([Line(b"[1]\n", 1)])
-    assert recorded == 0
-    assert str(problem) == f"{tmp_path / 'spool'} belongs to somebody else; set TMPDIR to another folder"
-
-
-def test_threads_of_others_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    with ThreadPoolExecutor() as pool:
-        pool.submit(int).result()
-        awaited: Any = sys.modules["concurrent.futures.thread"]._threads_queues
-        before = [thread for thread in awaited if not thread.daemon]
-        record_store._let_go()
-        assert [thread for thread in awaited if not thread.daemon] == before
-        assert len(before) >= 1
