@@ -98,19 +98,18 @@ class Recorder:
             seconds: That it took.
         """
         # Every microsecond here is one of a request's, and all that it touches is far away: the network has just run.
+        items = len(batches) if len(batches) > 1 else len(batches[0])
         if self._wanted > 0 or not self._is_plain:
-            self._look_at(batches, outputs, seconds)
+            self._look_at(items, batches, outputs, seconds)
         elif len(self._plain) < MOST_REQUESTS and self._bytes < MOST_BYTES:
-            items = len(batches) if len(batches) > 1 else len(batches[0])
             self._bytes += outputs.nbytes  # without the lock, as a bound it need not be exact
             self._plain.append((_id.get() or self._new_id(), time.time() - seconds, seconds, items, outputs))
         else:
             with self._noting:
-                self._lost += len(batches) if len(batches) > 1 else len(batches[0])
+                self._lost += items
 
-    def _look_at(self, batches: list[np.ndarray], outputs: Any, seconds: float) -> None:
+    def _look_at(self, items: int, batches: list[np.ndarray], outputs: Any, seconds: float) -> None:
         """Notes items, some of which may be described, or kept as they are."""
-        items = len(batches) if len(batches) > 1 else len(batches[0])
         columns = {output: np.asarray(outputs[output] if output else outputs) for output in self._outputs}
         size = sum(column.nbytes for column in columns.values())
         is_kept = self._share > 0 and random.random() < self._share

@@ -148,11 +148,10 @@ class Lines:
         """Which of the items to be described (features,) bool are."""
         if self._known is None:
             return np.ones(one.features, bool)
-        items = (item for batch in first(one.inputs, one.features) for item in batch)
-        new = self._known.are_new(items)
-        return np.array(
-            new + [False] * (one.features - len(new)), bool
-        )  # of the rest the inputs were too large to keep
+        new = self._known.are_new(item for batch in first(one.inputs, one.features) for item in batch)
+        chosen = np.zeros(one.features, bool)  # not those whose inputs were too large to keep
+        chosen[: len(new)] = new
+        return chosen
 
     def _inputs(self, one: Answered) -> Iterator[Line]:
         """A line an item: pictures are large."""

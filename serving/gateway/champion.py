@@ -12,8 +12,8 @@ from typing import Any
 from forms.answer import Answer
 from forms.item import Item, Shape
 from served.record import Count
+from serving.gateway.telling import Once, words
 from serving.gateway.traffic import Traffic
-from tasks.contract import one_line
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class Champion:
         self._look_every = look_every
         self._hint = threading.Event()
         self._loading: dict[str, Loading] = {}  # by version; one that hangs must not keep a further one waiting
-        self._told = ""
+        self._once = Once(logger)
         self.status = Status()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="champion", daemon=True)
@@ -157,17 +157,17 @@ class Champion:
         try:
             version = self._look()
         except BaseException as error:  # whatever the store's driver raises; the release at hand goes on answering
-            self._tell(logging.WARNING, f"The registry cannot be asked: {words(error)}")
+            self._once.say(logging.WARNING, f"The registry cannot be asked: {words(error)}")
             self.status = Status(release, self.status.champion, REGISTRY_DOWN)
             return
         # Those of other versions that are ready by now are of no use any more.
         self._loading = {name: one for name, one in self._loading.items() if name == version or one.is_alive()}
         if version is None:
             if release is None:
-                self._tell(logging.INFO, "Nothing to serve yet. Waiting for a first promotion.")
+                self._once.say(logging.INFO, "Nothing to serve yet. Waiting for a first promotion.")
             self.status = Status(release, None, ALIAS_REMOVED if release else NO_CHAMPION)
         elif release is not None and release.version == version:
-            self._told = ""
+            self._once.forget()
             self.status = Status(release, version, "")
         else:
             self._advance(version)
@@ -182,10 +182,10 @@ class Champion:
         if loading.release is not None:
             del self._loading[version]
             self._replace(loading.release)
-            self._tell(logging.INFO, f"Version {version} answers from now on.")
+            self._once.say(logging.INFO, f"Version {version} answers from now on.")
         elif loading.cause or time.monotonic() > loading.began + LOAD_SECONDS:
             cause = loading.cause or f"it is not ready after {LOAD_SECONDS:.0f} s"
-            self._tell(logging.ERROR, f"Version {version} cannot be loaded: {cause}")
+            self._once.say(logging.ERROR, f"Version {version} cannot be loaded: {cause}")
             self.status = Status(self.status.release, version, f"Version {version} cannot be loaded.")
         else:
             self.status = Status(self.status.release, version, f"Version {version} is being loaded.")
@@ -197,12 +197,6 @@ class Champion:
         self.status = Status(release, release.version, "")
         if before is not None:
             before.traffic.ends(is_replaced=True)
-
-    def _tell(self, level: int, message: str) -> None:
-        """Logs what is not what it logged last: it looks every second."""
-        if message != self._told:
-            logger.log(level, message)
-        self._told = message
 
     def _follow(self) -> None:
         while True:
@@ -216,9 +210,3 @@ class Champion:
             self._hint.clear()
             if self._stopped.wait(LEAST_SECONDS):
                 return
-
-
-def words(error: BaseException) -> str:
-    """An error in a line."""
-    text = one_line(error)
-    return text if text and isinstance(error, Exception) else f"{type(error).__name__} {text}".strip()

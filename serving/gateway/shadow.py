@@ -18,8 +18,9 @@ from typing import Any
 from forms.answer import Answer
 from forms.outputs import Outputs
 from serving.gateway.challenger import Challenger
-from serving.gateway.champion import RETRY_AFTER_SECONDS, Release, words
+from serving.gateway.champion import RETRY_AFTER_SECONDS, Release
 from serving.gateway.scoring import Counts, Scoring
+from serving.gateway.telling import Once, words
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Shadow:
         self._kept: Counts = {}
         self._keep_at = 0.0  # of time.monotonic
         self._failed: tuple[str, float] | None = None  # a version whose files could not be had, and when
-        self._told = ""
+        self._once = Once(logger)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="shadow", daemon=True)
 
@@ -93,7 +94,7 @@ class Shadow:
         try:
             version = self._look()
         except BaseException as error:  # whatever the store's driver raises; the challenger at hand goes on
-            self._tell(logging.WARNING, f"The registry cannot be asked for a challenger: {words(error)}")
+            self._once.say(logging.WARNING, f"The registry cannot be asked for a challenger: {words(error)}")
         else:
             if version != (self._scoring.challenger.version if self._scoring else None):
                 self._replace(version)
@@ -105,7 +106,7 @@ class Shadow:
         self._end()
         if version is None:
             self._failed = None
-            self._tell(logging.INFO, "There is no challenger any more.")
+            self._once.say(logging.INFO, "There is no challenger any more.")
             return
         if self._failed and self._failed[0] == version and time.monotonic() < self._failed[1] + RETRY_AFTER_SECONDS:
             return
@@ -115,7 +116,7 @@ class Shadow:
         except BaseException as error:  # as above; the version may be no model at all
             folder.cleanup()
             self._failed = version, time.monotonic()
-            self._tell(logging.ERROR, f"Version {version} cannot be the challenger: {words(error)}")
+            self._once.say(logging.ERROR, f"Version {version} cannot be the challenger: {words(error)}")
             return
         self._folder = folder
         challenger = Challenger(version, files.answer, files.model, Path(folder.name))
@@ -123,7 +124,7 @@ class Shadow:
         scoring.start()
         self._scoring = scoring
         share = f"{100 * self._share:g} %"
-        self._tell(logging.INFO, f"Version {version} is the challenger; it answers {share} of the requests, too.")
+        self._once.say(logging.INFO, f"Version {version} is the challenger; it answers {share} of the requests, too.")
 
     def _end(self) -> None:
         """Ends the challenger, and keeps what was counted last."""
@@ -143,13 +144,7 @@ class Shadow:
             self._keep(self._scoring.challenger.version, counts)
             self._kept = counts
         except BaseException as error:  # as above; the next time all is kept
-            self._tell(logging.WARNING, f"What the challenger answered cannot be kept: {words(error)}")
-
-    def _tell(self, level: int, message: str) -> None:
-        """Logs what is not what it logged last: it looks every few seconds."""
-        if message != self._told:
-            logger.log(level, message)
-        self._told = message
+            self._once.say(logging.WARNING, f"What the challenger answered cannot be kept: {words(error)}")
 
     def _follow(self) -> None:
         while True:
