@@ -110,7 +110,7 @@ def test_what_is_not_looked_at_has_the_same_rows(make: Make, tmp_path: Path, mon
     answers = [generator.dirichlet([1, 1], size).astype(np.float32) for size in generator.integers(1, 4, 40)]
     found = []
     for described in (200, 0):
-        monkeypatch.setattr(record, "FEATURES_A_SECOND", described)
+        monkeypatch.setattr(record, "MOST_DESCRIBED", described)
         recorder = make(columns_of)
         for number, answer in enumerate(answers):
             recorder.begin(f"{described}-{number}")
