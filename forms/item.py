@@ -54,6 +54,8 @@ class Item(form.Form):
     field: ClassVar[str] = "values"  # of a request to the gateway, for a file as for numbers
     sends: ClassVar[str] = ""  # what a person may send as a file, e.g. "a picture"; empty where nothing is taken
     files: ClassVar[str] = ""  # what such a file may be, in a sentence
+    # Of a side that may be any, how much the network sees at once; 0 for all of it. See served/windows.py.
+    window: ClassVar[int] = 0
 
     def metadata(self) -> dict[str, Any]:
         return super().metadata() | {"reader": self.reader}

@@ -1,6 +1,6 @@
 // A mask over what the model saw of the picture, as strong as one likes it, and each class's share.
 
-import { paint } from "../seen.js";
+import { load, paint } from "../seen.js";
 
 const COLOURS = [[15, 107, 104], [201, 88, 32], [102, 77, 173], [178, 40, 84], [60, 120, 30], [140, 110, 0]];
 
@@ -38,9 +38,7 @@ export default function create(place, page) {
 
   /** The class of each pixel of a grey PNG file. */
   async function classes(png) {
-    const image = new Image();
-    image.src = `data:image/png;base64,${png}`;
-    await image.decode();
+    const image = await load(png);
     const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
     const context = canvas.getContext("2d");
     context.drawImage(image, 0, 0);
@@ -73,9 +71,11 @@ export default function create(place, page) {
     async show(answer) {
       const own = ++newest;
       const found = answer ? await classes(answer.mask) : { width: 1, height: 1, at: () => 0 };
+      const seen = answer?.seen ? await load(answer.seen) : null;
       if (own !== newest) return;
       paintMask(found);
       paint(under, answer?.image, { shape: [found.height, found.width], white: page.model.white });
+      if (seen) under.getContext("2d").drawImage(seen, 0, 0, found.width, found.height);
       place.querySelector(".layers").hidden = place.querySelector(".opacity").hidden = !answer;
       state.textContent = answer ? "" : page.subject ? "no mask yet" : "Choose a picture to see its mask here.";
       save.hidden = !answer;
