@@ -31,8 +31,10 @@ class Micrograph(Item):
 
     reader: ClassVar[str] = "micrographs"
     field: ClassVar[str] = "image"
-    sends: ClassVar[str] = "a picture"
+    noun: ClassVar[str] = "picture"
     files: ClassVar[str] = "A grey PNG, TIFF or JPEG file of any size, of 8 or 16 bits or of floats."
+    smaller: ClassVar[str] = "Send it in parts."
+    unreadable: ClassVar[str] = "image"
 
     window: int = 512  # type: ignore[misc]  # of other items there is none
 
@@ -60,7 +62,7 @@ class Micrograph(Item):
             return grey_values(data)
         except ValueError as error:
             words = str(error)
-            raise ItemError(f"{words[0].upper()}{words[1:]}.") from None
+            raise ItemError(f"{words[0].upper()}{words[1:]}.", "image") from None
 
     def work(self, data: bytes) -> int:
         return PNG_WORK * min(pixels(data), MOST_PIXELS)
