@@ -52,7 +52,8 @@ def write_archive(path: Path) -> None:
 def assert_made(arrays: dict[str, np.ndarray]) -> None:
     np.testing.assert_array_equal(arrays["images"], IMAGES)
     np.testing.assert_array_equal(arrays["labels"], LABELS)
-    assert (arrays["images"].dtype, arrays["labels"].dtype) == (np.uint8, np.uint16)
+    assert arrays["images"].dtype == np.uint8
+    assert arrays["labels"].dtype == np.uint16
 
 
 def test_data_dir_holds_pictures_and_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,8 @@ from tasks.nuclei.measures import metrics, scores
 SMALL, LARGE = np.zeros((20, 24), np.int32), np.zeros((40, 30), np.int32)
 SMALL[2:8, 2:8], SMALL[12:18, 12:18] = 1, 2
 LARGE[5:15, 5:15], LARGE[25:35, 15:25] = 1, 3  # of the second nothing is left
-SPLIT = Split(Ragged([np.float32(4 + 100 * (SMALL > 0)), np.float32(13 + 20 * (LARGE > 0))]), Ragged([SMALL, LARGE]))
+PICTURES = (4 + 100 * (SMALL > 0)).astype(np.float32), (13 + 20 * (LARGE > 0)).astype(np.float32)
+SPLIT = Split(Ragged(PICTURES), Ragged([SMALL, LARGE]))
 
 
 def outputs(*found: np.ndarray) -> list[np.ndarray]:
