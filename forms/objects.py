@@ -14,9 +14,9 @@ LEAST = 3.0  # and places; what is as small as that is not parted
 def parted(mask: np.ndarray) -> np.ndarray:
     """The number of the object that each place of a mask (*sides) of bool belongs to, from 1, and 0 outside, int32.
 
-    What hangs together is one object, or several where the largest balls in it are apart: a ball counts where its centre
-    lies in no larger ball that counts, nor close by. A place belongs to the ball by whose power, distance² - radius², is
-    least; so balls that overlap are parted where their surfaces cross (Aurenhammer 1987).
+    What hangs together is one object, or several where the largest balls in it are apart: a ball counts where its
+    centre lies in no larger ball that counts, nor close by. A place belongs to the ball whose power there, distance² -
+    radius², is least; so balls that overlap are parted where their surfaces cross (Aurenhammer 1987).
     """
     parts, _ = ndimage.label(mask)
     result = np.zeros(mask.shape, np.int32)
