@@ -63,11 +63,8 @@ class CrossEntropyAndDice(keras.losses.Loss):
         return first.call(y_true, y_pred) + second.call(y_true, y_pred)
 
 
-LOSSES: dict[str, Any] = {
-    "cross_entropy": CrossEntropy,
-    "dice": SoftDice,
-    "sum": CrossEntropyAndDice,
-}  # see tasks.segmentation.LOSSES
+# By the names of tasks.segmentation.LOSSES.
+LOSSES: dict[str, Any] = {"cross_entropy": CrossEntropy, "dice": SoftDice, "sum": CrossEntropyAndDice}
 
 
 @keras.saving.register_keras_serializable("segmentation")  # type: ignore[untyped-decorator]
