@@ -20,9 +20,8 @@ from sklearn.datasets import load_sample_image
 
 from forms.answers.labels import Labels
 from forms.answers.number import Number
-from forms.answers.picture import pixels
 from forms.answers.several import Several
-from forms.pictures import png
+from forms.pictures import pixels, png
 from lifecycle import training
 from lifecycle.building import build
 from lifecycle.promotion import promote

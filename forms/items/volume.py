@@ -13,12 +13,12 @@ import numpy as np
 
 from forms.corruption import Corrupted, of_volumes
 from forms.item import Item, ItemError, Shape, Way, not_as_many
+from forms.volumes import shown, shown_schema, thinned
 from served import volume_file
 from served.volume_file import VolumeError
 
 MOST_VOXELS = 2**24  # of a file that the gateway takes, as 256×256×256
 CORNER = 24  # voxels, of what is sent as numbers; a volume of any size has many
-MOST_SEEN = 64  # voxels of a side, of what a person is shown
 BOMB_SIDE = 220  # voxels; zeros, so that some kilobytes become ten megabytes
 
 
@@ -137,18 +137,15 @@ class Volume(Item):
             yield from of_volumes(inputs, generator)
 
     def seen(self, item: np.ndarray) -> dict[str, Any]:
-        """The item as 256 shades from its least value to its largest; of a longer side every second voxel, or third."""
-        shown = item[tuple(slice(None, None, -(-side // MOST_SEEN)) for side in item.shape)].astype(np.float64)
-        low, high = shown.min(), shown.max()
-        shades = np.rint(255 * (shown - low) / max(high - low, np.finfo(np.float32).tiny)).astype(np.uint8)
-        return {"volume": {"shape": list(shades.shape), "shades": base64.b64encode(shades.tobytes()).decode()}}
+        """The item as 256 shades, from its least value to its largest."""
+        values = thinned(item).astype(np.float64)
+        low, high = values.min(), values.max()
+        shades = np.rint(255 * (values - low) / max(high - low, np.finfo(np.float32).tiny))
+        return {"volume": shown(shades.astype(np.uint8))}
 
     def seen_schema(self) -> dict[str, Any]:
-        words = f"Of an uploaded volume: what the model saw, at most {MOST_SEEN} voxels of each side."
-        shades = "A byte a voxel in C order, from 0 for the least value to 255 for the largest, in base64."
-        sides = {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 3, "maxItems": 3}
-        properties = {"shape": sides, "shades": {"type": "string", "description": shades}}
-        return {"volume": {"type": "object", "required": [*properties], "properties": properties, "description": words}}
+        words = "Of an uploaded volume: what the model saw, from 0 for the least value to 255 for the largest."
+        return {"volume": shown_schema(words)}
 
 
 FORM = Volume

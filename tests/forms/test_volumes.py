@@ -12,7 +12,8 @@ from nibabel.nifti1 import Nifti1Image, Nifti1Pair
 from nibabel.nifti2 import Nifti2Image
 
 from forms.item import ItemError
-from forms.items.volume import BOMB_SIDE, MOST_SEEN, Volume, nifti
+from forms.items.volume import BOMB_SIDE, Volume, nifti
+from forms.volumes import MOST_SHOWN
 from served import volume_file as volumes
 from served.volume_file import ANALYZE, CUT_OFF, DAMAGED, EMPTY, LONG_HEADER, PAIR, UNKNOWN
 from tests.forms.scanned import BOX, START, affine_of, file, stored_as, with_extension
@@ -197,7 +198,7 @@ def test_reading_takes_as_long_as_there_are_voxels() -> None:
 
 
 def shades(seen: dict[str, Any]) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(seen["volume"]["shades"]), np.uint8).reshape(seen["volume"]["shape"])
+    return np.frombuffer(base64.b64decode(seen["volume"]["bytes"]), np.uint8).reshape(seen["volume"]["shape"])
 
 
 def test_what_was_seen_is_from_the_least_value_to_the_largest() -> None:
@@ -207,10 +208,10 @@ def test_what_was_seen_is_from_the_least_value_to_the_largest() -> None:
 
 
 def test_what_was_seen_is_bounded() -> None:
-    item = np.zeros((3, 2 * MOST_SEEN, 2 * MOST_SEEN + 1), np.uint8)
+    item = np.zeros((3, 2 * MOST_SHOWN, 2 * MOST_SHOWN + 1), np.uint8)
     item[0, 2, 3] = 1
     seen = shades(BYTES.seen(item))
-    assert seen.shape == (3, MOST_SEEN, 43)  # every third of 129
+    assert seen.shape == (3, MOST_SHOWN, 43)  # every third of 129
     assert seen[0, 1, 1] == 255
 
 
