@@ -71,7 +71,7 @@ class Mask(Answer):
         shares = {"type": "object", "required": list(self.classes), "properties": dict.fromkeys(self.classes, share)}
         properties = {"mask": mask, "shares": shares}
         if self.objects:
-            words = f"How many {self.classes[1]} there are: what hangs together is one, or several where it is pinched."
+            words = f"How many {self.classes[1]} there are: those that touch are parted by their shape."
             properties["objects"] = {"type": "integer", "minimum": 0, "description": words}
         return {"type": "object", "required": list(properties), "properties": properties}
 
