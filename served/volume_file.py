@@ -181,6 +181,7 @@ def nifti_like(head: Header | None, places: np.ndarray) -> bytes:
         places: uint8, whose axes run to the right, to the front and up.
     """
     from nibabel.nifti1 import Nifti1Image
+    from nibabel.nifti2 import Nifti2Header, Nifti2Image
     from nibabel.orientations import apply_orientation
 
     if head is None:
@@ -192,7 +193,8 @@ def nifti_like(head: Header | None, places: np.ndarray) -> bytes:
         fields = head.fields.copy()
         fields["dim"][1:4], fields["dim"][0], fields["dim"][4:] = head.shape, 3, 1
         fields["cal_max"] = fields["cal_min"] = 0
-        image = Nifti1Image(apply_orientation(places, back), None, fields)
+        kind = Nifti2Image if isinstance(fields, Nifti2Header) else Nifti1Image
+        image = kind(apply_orientation(places, back), None, fields)
         image.header.set_data_dtype(np.uint8)
     image.header["scl_slope"], image.header["scl_inter"] = 1, 0
     return gzip.compress(image.to_bytes(), compresslevel=1)
