@@ -21,12 +21,12 @@ from lifecycle.used_code import used_code
 from serving.package import package
 from tasks.contract import Config, Split, SplitName, Task, get_task, task_names
 from tests.conftest import ROOT, available
-from tests.toys import bloom, diabetes, negative, rods, strokes
+from tests.toys import bloom, bubbles, diabetes, negative, rods, strokes
 
 MOST_EXAMPLES, MOST_VALUES = 64, 2**17
 CORNER = 128  # pixels, of pictures that may be of any size
 
-TOYS = {toy.TASK.name: toy.TASK for toy in (bloom, diabetes, negative, rods, strokes)}
+TOYS = {toy.TASK.name: toy.TASK for toy in (bloom, bubbles, diabetes, negative, rods, strokes)}
 NAMES = [*task_names(), *TOYS]
 
 
@@ -67,7 +67,7 @@ def some(name: str, split_name: SplitName) -> Split:
     if split.inputs.shape == getattr(split.targets, "shape", None):
         inputs, targets = (one[:, :CORNER, :CORNER] for one in (split.inputs, split.targets))
         split = dataclasses.replace(split, inputs=inputs, targets=targets)
-    count = max(2, min(MOST_EXAMPLES, MOST_VALUES // split.inputs[0].size))
+    count = max(2, min(MOST_EXAMPLES, len(split), MOST_VALUES // split.inputs[0].size))
     return split.take(np.arange(count))
 
 

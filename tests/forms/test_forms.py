@@ -19,7 +19,7 @@ from forms.answer import Answer
 from forms.answers.labels import Labels
 from forms.answers.mask import Mask
 from forms.answers.number import Number
-from forms.answers.picture import Picture, pixels
+from forms.answers.picture import Picture
 from forms.answers.several import Several
 from forms.form import UnknownFormError, names
 from forms.item import Item, ItemError
@@ -29,6 +29,7 @@ from forms.items.row import Row
 from forms.items.values import Values
 from forms.items.volume import Volume
 from forms.outputs import each
+from forms.pictures import pixels
 from tests.conftest import ROOT
 
 NAMES = {*names(items), *names(answers)}
