@@ -21,7 +21,7 @@ class UNetConfig(Config):
 
     loss: str = "sum"
     augment: bool = True
-    filters: int = 12
+    filters: int = 8
     depth: int = 4
 
     def __post_init__(self) -> None:
@@ -31,5 +31,5 @@ class UNetConfig(Config):
             raise UserError(unknown("loss", self.loss, LOSSES))
 
 
-UNET = UNetConfig(model="unet", epochs=25, batch_size=8, learning_rate=5e-3)
-NO_SKIP = UNetConfig(model="unet_no_skip", epochs=25, batch_size=8, learning_rate=5e-3)
+UNET = UNetConfig(model="unet", epochs=14, batch_size=4, learning_rate=5e-3)
+NO_SKIP = UNetConfig(model="unet_no_skip", epochs=14, batch_size=4, learning_rate=5e-3)
