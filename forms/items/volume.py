@@ -18,6 +18,7 @@ from served import volume_file
 from served.volume_file import VolumeError
 
 MOST_VOXELS = 2**24  # of a file that the gateway takes, as 256×256×256
+SHOWN = (0.2, 99.8)  # percentiles of the values that are shown black and white
 CORNER = 24  # voxels, of what is sent as numbers; a volume of any size has many
 BOMB_SIDE = 220  # voxels; zeros, so that some kilobytes become ten megabytes
 
@@ -118,7 +119,9 @@ class Volume(Item):
             return
         corners = inputs[:, :CORNER, :CORNER, :CORNER]
         yield Way("numbers", corners, corners.tolist())
-        files = [base64.b64encode(gzip.compress(nifti(one), compresslevel=1)).decode() for one in inputs]
+        files = [
+            base64.b64encode(gzip.compress(nifti(one, self.spacing or 1.0), compresslevel=1)).decode() for one in inputs
+        ]
         yield Way("files", inputs, files, as_files=True)
 
     def hostile(self, item: np.ndarray) -> Iterator[tuple[str, bytes]]:
@@ -137,14 +140,16 @@ class Volume(Item):
             yield from of_volumes(inputs, generator)
 
     def seen(self, item: np.ndarray) -> dict[str, Any]:
-        """The item as 256 shades, from its least value to its largest."""
+        """The item as 256 shades. Of a scan a few voxels are often much lighter than all others."""
         values = thinned(item).astype(np.float64)
-        low, high = values.min(), values.max()
-        shades = np.rint(255 * (values - low) / max(high - low, np.finfo(np.float32).tiny))
+        low, high = np.percentile(values, SHOWN, method="nearest")
+        if low == high:
+            low, high = values.min(), values.max()
+        shades = np.rint(255 * (values.clip(low, high) - low) / max(high - low, np.finfo(np.float32).tiny))
         return {"volume": shown(shades.astype(np.uint8))}
 
     def seen_schema(self) -> dict[str, Any]:
-        words = "Of an uploaded volume: what the model saw, from 0 for the least value to 255 for the largest."
+        words = "Of an uploaded volume: what the model saw, from 0 for the least values to 255 for the largest."
         return {"volume": shown_schema(words)}
 
 
@@ -160,8 +165,8 @@ def told() -> Iterator[None]:
         raise ItemError(str(error), error.kind) from None
 
 
-def nifti(voxels: np.ndarray) -> bytes:
-    """Voxels whose axes run to the right, to the front and up as a .nii file, with a length of 1 mm each."""
+def nifti(voxels: np.ndarray, spacing: float = 1.0) -> bytes:
+    """Voxels so many mm apart, whose axes run to the right, to the front and up, as a .nii file."""
     from nibabel.nifti1 import Nifti1Image
 
-    return Nifti1Image(voxels, np.eye(4)).to_bytes()
+    return Nifti1Image(voxels, np.diag([spacing, spacing, spacing, 1])).to_bytes()
