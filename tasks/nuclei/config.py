@@ -35,5 +35,5 @@ class UNetConfig(Config):
             raise UserError(unknown("loss", self.loss, LOSSES))
 
 
-UNET = UNetConfig(model="unet", epochs=14, batch_size=4, learning_rate=5e-3)
-NO_SKIP = UNetConfig(model="unet_no_skip", epochs=14, batch_size=4, learning_rate=5e-3)
+UNET = UNetConfig(model="unet", epochs=20, batch_size=4, learning_rate=5e-3)
+NO_SKIP = UNetConfig(model="unet_no_skip", epochs=20, batch_size=4, learning_rate=5e-3)
