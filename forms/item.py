@@ -55,7 +55,7 @@ class Item(form.Form):
     noun: ClassVar[str] = ""  # for what a person may send as a file, e.g. "picture"; empty where nothing is taken
     files: ClassVar[str] = ""  # what such a file may be, in a sentence
     smaller: ClassVar[str] = ""  # what to do about one that takes too much to be decoded, in a sentence
-    unreadable: ClassVar[str] = "encoding"  # what one counts as in the metrics whose decoding has no end
+    unreadable: ClassVar[str] = "encoding"  # what one that cannot be decoded counts as in the metrics
 
     def metadata(self) -> dict[str, Any]:
         return super().metadata() | {"reader": self.reader}

@@ -44,7 +44,8 @@ export default function create(place, page) {
       const text = `${slider.value} of ${slider.max}`;
       where.textContent = text;
       canvas.setAttribute("aria-label", `${plane.name} plane ${text}, ${plane.words}`);
-      paint(canvas, cut(plane, slider.value - 1), { shape: [volume.shape[plane.down], volume.shape[plane.across]], white: 255 });
+      const shape = [volume.shape[plane.down], volume.shape[plane.across]];
+      paint(canvas, cut(plane, slider.value - 1), { shape, white: 255 });
     }
 
     slider.addEventListener("input", draw);
