@@ -12,7 +12,7 @@ class VolumeConfig(Config):
     """Of every model here.
 
     Attributes:
-        augment: Whether training volumes are mirrored, turned and moved.
+        augment: Whether training volumes are mirrored.
         coarse: Voxels of a side that are averaged before the network, from 1 for none to 7.
         weight: How many times a hyperplastic gland counts in the loss, above 0; there are 3.6 normal ones for each.
         width: Filters of the first convolution, at least 1; later ones have more.
