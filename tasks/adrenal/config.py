@@ -38,5 +38,5 @@ class VolumeConfig(Config):
 
 LAB = VolumeConfig(model="lab", epochs=10, batch_size=16, learning_rate=1e-3, augment=False, dropout=0.3)
 MIRROR = VolumeConfig(
-    model="mirror", epochs=24, batch_size=32, learning_rate=3e-3, width=16, dropout=0.3, weight_decay=0.02
+    model="mirror", epochs=16, batch_size=32, learning_rate=3e-3, width=16, dropout=0.3, weight_decay=0.02
 )
