@@ -57,7 +57,7 @@ class Item(form.Form):
     # Of a side that may be any, how much the network sees at once; 0 for all of it. See served/windows.py.
     window = 0
     smaller: ClassVar[str] = ""  # what to do about one that takes too much to be decoded, in a sentence
-    unreadable: ClassVar[str] = "encoding"  # what one counts as in the metrics whose decoding has no end
+    unreadable: ClassVar[str] = "encoding"  # what one that cannot be decoded counts as in the metrics
 
     def metadata(self) -> dict[str, Any]:
         return super().metadata() | {"reader": self.reader}
