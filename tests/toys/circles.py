@@ -40,5 +40,5 @@ TASK = dataclasses.replace(
     name="circles",
     summary="Find noisy circles.",
     load=load,
-    models={name: dataclasses.replace(config, epochs=6) for name, config in NUCLEI.models.items()},
+    models={name: dataclasses.replace(config, epochs=3) for name, config in NUCLEI.models.items()},
 )
