@@ -26,6 +26,9 @@ NOISES = (0.05, 0.1, 0.2, 0.4)  # of white, standard deviations
 DEVIATIONS = (0.25, 0.5, 1.0, 2.0)  # of a value
 FACTORS = (0.5, 0.8, 1.25, 2.0)
 PARTS = (0.1, 0.3, 0.6)
+TURNS = ((15, (1, 2)), (-30, (1, 3)), (45, (2, 3)), (90, (1, 2)), (180, (1, 3)))  # degrees, about the third of the axes
+SHIFTS = ((0.1, 0, 0), (0, -0.1, 0.1), (0.2, 0, -0.2))  # of the sides
+LEVELS = (-0.25, 0.25)  # of the range of values
 
 
 def of_pictures(pictures: np.ndarray, white: int, generator: np.random.Generator) -> Corrupted:
@@ -74,6 +77,42 @@ def _covered(light: np.ndarray, part: float, generator: np.random.Generator) -> 
     acrosses = generator.integers(0, light.shape[2] - width + 1, len(light))
     for one, down, across in zip(covered, downs, acrosses, strict=True):
         one[down : down + height, across : across + width] = 0
+    return covered
+
+
+def of_volumes(volumes: np.ndarray, generator: np.random.Generator) -> Corrupted:
+    """Volumes (N, depth, height, width) uint8 or float32; what comes in from beyond their edge is their least value."""
+    values = volumes.astype(np.float32)
+    low, sides = values.min(), np.array(values.shape[1:])
+    span = values.max() - low
+
+    def written(worse: np.ndarray) -> np.ndarray:
+        return np.rint(worse).clip(0, 255).astype(np.uint8) if volumes.dtype == np.uint8 else worse.astype(np.float32)
+
+    for degrees, axes in TURNS:
+        yield "turned", written(ndimage.rotate(values, degrees, axes=axes, reshape=False, order=1, cval=low))
+    for shift in SHIFTS:
+        yield "moved", written(ndimage.shift(values, (0, *np.rint(shift * sides)), order=0, cval=low))
+    for blur in BLURS:
+        yield "blurred", written(ndimage.gaussian_filter(values, (0, *blur * sides)))
+    for noise in NOISES:
+        yield "noisy", written(values + generator.normal(0, noise * span, values.shape))
+    for hole in HOLES:
+        yield "covered in part", written(_boxed(values, hole, low, generator))
+    for level in LEVELS:
+        yield "of another level", written(values + level * span)
+    for axis in (1, 2, 3):
+        yield "mirrored", written(np.flip(values, axis))
+
+
+def _boxed(values: np.ndarray, part: float, filling: float, generator: np.random.Generator) -> np.ndarray:
+    """A box of one value in each, anywhere."""
+    covered = values.copy()
+    sides = np.array(values.shape[1:])
+    lengths = np.maximum(1, np.rint(part * sides).astype(int))
+    starts = generator.integers(0, sides - lengths + 1, (len(values), 3))
+    for one, start in zip(covered, starts, strict=True):
+        one[tuple(slice(first, first + length) for first, length in zip(start, lengths, strict=True))] = filling
     return covered
 
 

@@ -52,8 +52,10 @@ class Item(form.Form):
 
     reader: ClassVar[str] = "values"  # what reads it in a scoring server, of served.model.READERS
     field: ClassVar[str] = "values"  # of a request to the gateway, for a file as for numbers
-    sends: ClassVar[str] = ""  # what a person may send as a file, e.g. "a picture"; empty where nothing is taken
+    noun: ClassVar[str] = ""  # for what a person may send as a file, e.g. "picture"; empty where nothing is taken
     files: ClassVar[str] = ""  # what such a file may be, in a sentence
+    smaller: ClassVar[str] = ""  # what to do about one that takes too much to be decoded, in a sentence
+    unreadable: ClassVar[str] = "encoding"  # what one counts as in the metrics whose decoding has no end
 
     def metadata(self) -> dict[str, Any]:
         return super().metadata() | {"reader": self.reader}
@@ -153,7 +155,7 @@ class Item(form.Form):
     def request_schema(self) -> dict[str, Any]:
         """What OpenAPI calls the request body of a prediction: JSON, and a file where files are taken."""
         content = {"application/json": {"schema": self._object({"$ref": "#/components/schemas/Item"})}}
-        if self.sends:
+        if self.noun:
             file = {"type": "string", "format": "binary", "description": self.files}
             content["multipart/form-data"] = {"schema": self._object(file)}
         return {"required": True, "content": content}
@@ -181,7 +183,7 @@ class Item(form.Form):
 
     def described(self) -> dict[str, Any]:
         """What the page and programs have to know of it."""
-        return {"item": self.name, "field": self.field, "picture": None, "white": None}
+        return {"item": self.name, "field": self.field, "noun": self.noun, "picture": None, "white": None}
 
 
 def not_as_many(data: bytes, item: np.ndarray) -> bytes:

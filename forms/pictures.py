@@ -40,6 +40,9 @@ FILLER = bytes(range(0xA5, 0xFF))
 class PictureError(ItemError):
     """The picture cannot be used; the message is for the person who sent it."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "image")
+
 
 @dataclass(frozen=True)
 class PictureItem(Item):
@@ -47,8 +50,10 @@ class PictureItem(Item):
 
     reader = "pictures"
     field: ClassVar[str] = "image"
-    sends: ClassVar[str] = "a picture"
+    noun: ClassVar[str] = "picture"
     files: ClassVar[str] = "A PNG or JPEG file of any size and colour."
+    smaller: ClassVar[str] = "Save it with fewer pixels."
+    unreadable: ClassVar[str] = "image"
 
     @property
     def ways_in_words(self) -> str:

@@ -79,7 +79,7 @@ def figures(labels: Sequence[str], split: Split, outputs: np.ndarray) -> Figures
     yield "recall_by_class.png", drawing.recall_by_class(labels, confusion)
     yield "reliability.png", reliability.diagram({"model": (outputs.max(axis=1), predicted == split.targets)})
     shape = split.inputs.shape
-    if len(shape) not in (3, 4) or None in shape:
+    if len(shape) not in (3, 4) or None in shape or shape[3:] not in ((), (3,)):  # volumes have four sides, too
         return
     worst = np.argsort(-cross_entropy(split.targets, outputs))[:30]
     worst = worst[predicted[worst] != split.targets[worst]]

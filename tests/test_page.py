@@ -27,11 +27,13 @@ from forms.item import Item, Shape
 from forms.items.photograph import Photograph
 from forms.items.row import Row
 from forms.items.values import Values
+from forms.items.volume import Volume
 from registry.candidates import models_of
 from registry.ledger import ALIAS
 from serving.gateway.app import create_app
 from serving.gateway.champion import Champion, Release
 from tasks.contract import get_task
+from tests.forms import scanned
 from tests.gateways import Gateway
 
 pytest.importorskip("playwright", reason="requirements-dev.txt is not installed")
@@ -234,6 +236,41 @@ def test_a_mask_is_shown_over_the_picture_and_can_be_saved(browser: Browser) -> 
             assert np.asarray(saved).sum() == 16 * 32
         page.locator("#clear").click()
         expect(page.locator(".save")).not_to_be_visible()
+
+
+def test_a_volume_is_shown_in_three_planes(browser: Browser) -> None:
+    labels, shape = Labels(("left", "right")), (6, 5, 4)
+    item = np.zeros(shape, np.uint8)
+    item[4, 1, 3] = 9  # one voxel to the right, at the back, above
+
+    def predict(items: list[np.ndarray]) -> np.ndarray:
+        return np.array([[1.0, 0.0] if np.asarray(one)[:3].any() else [0.0, 1.0] for one in items])
+
+    def lit(page: Page, name: str) -> list[int]:
+        """Where a plane is light: from the left, and from the top."""
+        canvas = f"document.querySelector('canvas[aria-label^={name}]')"
+        code = f"[...{canvas}.getContext('2d').getImageData(0, 0, {canvas}.width, {canvas}.height).data]"
+        pixels = np.reshape(page.evaluate(code), (-1, page.evaluate(f"{canvas}.width"), 4))[..., 0]
+        return [int(place) for row, column in np.argwhere(pixels == 255) for place in (column, row)]
+
+    with open_page(browser, Volume(), shape, labels, predict) as page:
+        expect(page.locator("label[for=file]")).to_have_text("Choose a volume")
+        assert page.locator("#file").get_attribute("accept") == ".nii,.gz"
+        expect(page.locator(".empty")).to_have_text("Drop a NIfTI file here")
+        sent = FilePayload(name="gland.nii", mimeType="application/octet-stream", buffer=scanned.file(item))
+        page.locator("#file").set_input_files(sent)
+        expect(page.locator(".prediction")).to_have_text("right")
+        expect(page.locator(".plane span")).to_have_text(["2 of 4", "3 of 5", "3 of 6"])
+        assert lit(page, "Axial") == []
+        for name, position in (("Axial", 4), ("Coronal", 2), ("Sagittal", 5)):
+            slider = page.get_by_role("slider", name=name)
+            slider.focus()
+            while int(slider.input_value()) != position:
+                page.keyboard.press("ArrowRight" if int(slider.input_value()) < position else "ArrowLeft")
+        assert [lit(page, name) for name in ("Axial", "Coronal", "Sagittal")] == [[4, 3], [4, 0], [1, 0]]
+        page.locator("#clear").click()
+        expect(page.locator(".empty")).to_be_visible()
+        expect(page.locator(".plane").first).not_to_be_visible()
 
 
 def test_a_photograph_gets_the_likeliest_of_many_labels(browser: Browser) -> None:

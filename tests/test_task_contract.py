@@ -21,12 +21,12 @@ from lifecycle.used_code import used_code
 from serving.package import package
 from tasks.contract import Config, Split, SplitName, Task, get_task, task_names
 from tests.conftest import ROOT, available
-from tests.toys import bloom, diabetes, negative, strokes
+from tests.toys import bloom, diabetes, negative, rods, strokes
 
 MOST_EXAMPLES, MOST_VALUES = 64, 2**17
 CORNER = 128  # pixels, of pictures that may be of any size
 
-TOYS = {toy.TASK.name: toy.TASK for toy in (bloom, diabetes, negative, strokes)}
+TOYS = {toy.TASK.name: toy.TASK for toy in (bloom, diabetes, negative, rods, strokes)}
 NAMES = [*task_names(), *TOYS]
 
 

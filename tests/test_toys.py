@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import gzip
 import io
 import json
 import re
@@ -35,7 +36,8 @@ from serving.gateway.loading import Loader
 from tasks.contract import Task, UserError, get_task
 from tests.conftest import use_store
 from tests.containers import Container, check_golden, docker, workers
-from tests.toys import bloom, diabetes, negative, strokes
+from tests.forms.scanned import affine_of, file, stored_as
+from tests.toys import bloom, diabetes, negative, rods, strokes
 
 
 def served(client: MlflowClient, task: Task) -> FlaskClient:
@@ -161,6 +163,25 @@ def test_a_drawing_gets_two_answers(store: MlflowClient, no_figures: None) -> No
     assert sum(
         int(float(n)) for n in re.findall(r'model_predictions_total\{.*output="digit".*\} (\S+)', counted)
     ) == len(test)
+
+
+@pytest.mark.slow
+def test_a_volume_gets_a_label_however_its_axes_run(store: MlflowClient, no_figures: None) -> None:
+    task = rods.TASK
+    evaluate(task, train(task, task.configure()).model_uri)
+    assert promote(task, "best")
+    gateway = served(store, task)
+    axes, signs = (2, 0, 1), (-1, 1, -1)
+    test = task.load("test")
+    right = []
+    for volume, target in zip(test.inputs, test.targets, strict=True):
+        sent = gzip.compress(file(stored_as(volume, axes, signs), affine_of(axes, signs)))
+        reply = gateway.post("/predict", data={"volume": (io.BytesIO(sent), "rod.nii.gz")}).json or {}
+        assert reply["volume"]["shape"] == list(rods.SIDES)
+        straight = gateway.post("/predict", json={"volume": volume.tolist()}).json or {}
+        assert reply["prediction"] == straight["prediction"]
+        right.append(reply["prediction"] == target)
+    assert (gateway.get("/model").json or {})["figures"]["test_accuracy"] == pytest.approx(np.mean(right))
 
 
 def test_an_output_that_the_task_does_not_name_is_an_error(store: MlflowClient) -> None:

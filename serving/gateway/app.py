@@ -290,12 +290,12 @@ def _file(field: str) -> FileStorage:
 def _uploaded(release: Release, read_file: ReadFile) -> np.ndarray:
     """The uploaded file as an item."""
     file = _file(release.item.field)
-    if not release.item.sends:
+    if not release.item.noun:
         raise RequestError("This model does not take files.", "type", 415)
     try:
         return read_file(file.read(), release.shape, release.item)
     except ItemError as error:
-        raise RequestError(str(error), "image", 422) from error
+        raise RequestError(str(error), error.kind, 422) from error
     except BusyError as error:
         raise RequestError(str(error), "", 503) from error
 
@@ -304,7 +304,7 @@ def _numbers(release: Release) -> Any:
     """The numbers in the JSON object as an item."""
     item = release.item
     if request.mimetype != "application/json":
-        files = f", or multipart/form-data with {item.sends}" if item.sends else ""
+        files = f", or multipart/form-data with a {item.noun}" if item.noun else ""
         received = "" if request.mimetype else ", received no Content-Type"
         raise RequestError(f"Expected application/json{files}{received}.", "type", 415)
     try:

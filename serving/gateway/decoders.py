@@ -18,17 +18,17 @@ from typing import IO, Any
 import numpy as np
 
 from forms.item import Item, ItemError, Shape, read
-from forms.pictures import TOO_MUCH_MEMORY
 from serving.server import allowed_environment
 
-SECONDS = 10.0  # for a picture; what is accepted takes about one on an idle machine
-MEMORY_BYTES = 2**30  # of addresses; without a picture it is a quarter of that
-QUICK_WORK = 2 * 10**8  # a JPEG from a camera, or a PNG of 4 megapixels; see forms.pictures.work
+SECONDS = 10.0  # for a file; what is accepted takes about one on an idle machine
+MEMORY_BYTES = 2**30  # of addresses; without a file it is a quarter of that
+QUICK_WORK = 2 * 10**8  # a JPEG from a camera, a PNG of 4 megapixels, or a volume of 7 million voxels; see Item.work
 PROCESSES = {"quick": 2, "slow": 1}
 PLACES = {"quick": 100, "slow": 2}  # uploads that may wait or be decoded; each holds a thread of the server
-BUSY = "Too many large pictures at once. Try again in a few seconds."
-TOO_LONG = f"Decoding the picture takes more than {SECONDS:.0f} seconds. Save it with fewer pixels."
-ENDED = "The picture cannot be decoded."
+BUSY = "Too many large {noun}s at once. Try again in a few seconds."
+TOO_COSTLY = "Decoding the {noun} takes {needs}. {smaller}"
+TOO_LONG, TOO_MUCH_MEMORY = f"more than {SECONDS:.0f} seconds", "too much memory"
+ENDED = "The {noun} cannot be decoded."
 ROOT = Path(__file__).resolve().parents[2]
 # Ctrl-C in a terminal is for the gateway, which ends its decoders.
 OWN_GROUP: dict[str, Any] = {"process_group": 0}
@@ -37,7 +37,7 @@ if sys.platform == "win32":
 
 
 class BusyError(Exception):
-    """There are too many pictures to decode; the message is for the person who sent one more."""
+    """There are too many files to decode; the message is for the person who sent one more."""
 
 
 class Decoders:
@@ -78,7 +78,7 @@ class _Lane:
 
     def read(self, data: bytes, shape: Shape, item: Item) -> np.ndarray:
         if not self._places.acquire(blocking=False):
-            raise BusyError(BUSY)
+            raise BusyError(BUSY.format(noun=item.noun))
         try:
             decoder = self._free.get(timeout=SECONDS)
             try:
@@ -86,13 +86,13 @@ class _Lane:
             finally:
                 self._free.put(decoder)
         except queue.Empty:
-            raise BusyError(BUSY) from None
+            raise BusyError(BUSY.format(noun=item.noun)) from None
         finally:
             self._places.release()
 
 
 class _Decoder:
-    """A process that decodes one picture at a time. It is started when it is needed, and again when it has ended."""
+    """A process that decodes one file at a time. It is started when it is needed, and again when it has ended."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -101,7 +101,7 @@ class _Decoder:
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             cwd=ROOT,
-            # Without our secrets, should a picture get the better of a decoder; each thread takes addresses.
+            # Without our secrets, should a file get the better of a decoder; each thread takes addresses.
             env=allowed_environment(str(ROOT)) | {"OPENBLAS_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -132,7 +132,9 @@ class _Decoder:
         try:
             return _exchanged(process, data, shape, item)
         except (EOFError, OSError):  # the process has ended
-            raise ItemError(TOO_LONG if expired.is_set() else ENDED) from None
+            if expired.is_set():
+                raise _too_costly(item, TOO_LONG) from None
+            raise ItemError(ENDED.format(noun=item.noun), item.unreadable) from None
         finally:
             timer.cancel()
             timer.join()
@@ -142,7 +144,7 @@ class _Decoder:
 
 
 def _exchanged(process: subprocess.Popen[bytes], data: bytes, shape: Shape, item: Item) -> np.ndarray:
-    """What the process makes of a picture.
+    """What the process makes of a file.
 
     Raises:
         ItemError: As the form's `file`.
@@ -152,8 +154,12 @@ def _exchanged(process: subprocess.Popen[bytes], data: bytes, shape: Shape, item
     _send(process.stdin, {"shape": shape, "item": item.metadata()}, data)
     words, values = _received(process.stdout)
     if "error" in words:
-        raise ItemError(words["error"])
+        raise ItemError(words["error"], words["kind"])
     return np.frombuffer(values, words["dtype"]).reshape(words["shape"])
+
+
+def _too_costly(item: Item, needs: str) -> ItemError:
+    return ItemError(TOO_COSTLY.format(noun=item.noun, needs=needs, smaller=item.smaller), item.unreadable)
 
 
 def _send(pipe: IO[bytes], words: dict[str, Any], data: bytes) -> None:
@@ -185,13 +191,19 @@ def main() -> None:
         while True:
             words, data = _received(sys.stdin.buffer)
             try:
-                values = read(words["item"]).file(data, tuple(words["shape"]))
+                values = _decoded(data, words)
             except ItemError as error:
-                _send(sys.stdout.buffer, {"error": str(error)}, b"")
-            except MemoryError:
-                _send(sys.stdout.buffer, {"error": TOO_MUCH_MEMORY}, b"")
+                _send(sys.stdout.buffer, {"error": str(error), "kind": error.kind}, b"")
             else:
                 _send(sys.stdout.buffer, {"shape": values.shape, "dtype": values.dtype.str}, values.tobytes())
+
+
+def _decoded(data: bytes, words: dict[str, Any]) -> np.ndarray:
+    item = read(words["item"])
+    try:
+        return item.file(data, tuple(words["shape"]))
+    except MemoryError:
+        raise _too_costly(item, TOO_MUCH_MEMORY) from None
 
 
 if __name__ == "__main__":

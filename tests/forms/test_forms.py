@@ -27,6 +27,7 @@ from forms.items.ink import Ink
 from forms.items.photograph import CORNER, Photograph
 from forms.items.row import Row
 from forms.items.values import Values
+from forms.items.volume import Volume
 from forms.outputs import each
 from tests.conftest import ROOT
 
@@ -55,7 +56,7 @@ def test_every_form_has_a_module_and_a_script(package: Any) -> None:
 
 @pytest.mark.parametrize(
     "form",
-    [Values(), ROW, WORDS, Ink(16, 0.7), Photograph(), Photograph(any_size=True), *ANSWERS],
+    [Values(), ROW, WORDS, Ink(16, 0.7), Photograph(), Photograph(any_size=True), Volume("float32"), *ANSWERS],
     ids=lambda form: str(form.name),
 )
 def test_metadata_make_the_same_form_again(form: Item | Answer) -> None:

@@ -1,4 +1,4 @@
-"""Processes that decode pictures, and end whatever a picture makes them do."""
+"""Processes that decode files, and end whatever a file makes them do."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ from PIL import Image
 from forms.item import Item, ItemError, Shape
 from forms.items.ink import Ink
 from forms.items.photograph import Photograph
+from forms.items.volume import Volume
 from serving.gateway import decoders
 from serving.gateway.decoders import BusyError, Decoders
 from tests.conftest import ROOT
+from tests.forms import scanned
 from tests.forms.drawn import file, progressive
 from tests.forms.test_pictures import PHOTOGRAPH, PNG
 
@@ -46,6 +48,20 @@ def test_an_item_is_the_same_as_in_this_process(running: Decoders, shape: Shape,
     values = running.read(PNG, shape, form)
     np.testing.assert_array_equal(values, form.file(PNG, shape))
     assert values.dtype == np.uint8
+
+
+def test_a_volume_is_read_and_told_of_in_its_own_words(running: Decoders, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.testing.assert_array_equal(running.read(scanned.file(), scanned.BOX.shape, Volume()), scanned.BOX)
+    assert running.read(scanned.file(), scanned.BOX.shape, Volume("float32")).dtype == np.float32
+    with pytest.raises(ItemError, match="Some voxels are NaN") as caught:
+        running.read(scanned.file(np.where(scanned.BOX == 3, np.nan, 1)), scanned.BOX.shape, Volume())
+    assert caught.value.kind == "range"
+    processes()[0].suspend()
+    monkeypatch.setattr(decoders, "SECONDS", 0.2)
+    told = r"^Decoding the volume takes more than 10 seconds\. Save it with fewer voxels\.$"
+    with pytest.raises(ItemError, match=told) as caught:
+        running.read(scanned.file(), scanned.BOX.shape, Volume())
+    assert caught.value.kind == "encoding"
 
 
 def test_what_cannot_be_used_is_told_and_the_process_stays(running: Decoders) -> None:
@@ -97,13 +113,14 @@ def test_pictures_that_take_long_keep_no_other_waiting(running: Decoders, monkey
     threads = [threading.Thread(target=upload) for _ in range(6)]
     for thread in threads:
         thread.start()
-    while told.count(decoders.BUSY) < 4:
+    busy = "Too many large pictures at once. Try again in a few seconds."
+    while told.count(busy) < 4:
         time.sleep(0.001)
     assert running.read(PNG, SHAPE, PHOTOGRAPH).shape == SHAPE
     assert "answered" not in told
     for thread in threads:
         thread.join()
-    assert sorted(told) == [decoders.BUSY] * 4 + ["answered"] * 2
+    assert sorted(told) == [busy] * 4 + ["answered"] * 2
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps to RLIMIT_AS")

@@ -13,7 +13,7 @@ from mlflow.pyfunc import PyFuncModel
 
 from serving.gateway.app import MOST_BYTES, create_app
 from serving.gateway.champion import Champion, Release
-from serving.gateway.decoders import BUSY, BusyError
+from serving.gateway.decoders import BusyError
 from tasks.contract import get_task
 from tests.serving.asking import Alias, drawing, post, release, totals, upload
 
@@ -168,11 +168,11 @@ def test_bad_uploads_get_one_line(client: FlaskClient) -> None:
 
 def test_a_picture_too_many_is_told_when_to_come_back(champion: Champion) -> None:
     def busy(*_: object) -> np.ndarray:
-        raise BusyError(BUSY)
+        raise BusyError("Too many.")
 
     champion.refresh()
     reply = upload(create_app(TASK, champion, busy).test_client(), drawing())
-    assert (reply.status_code, reply.json, reply.headers["Retry-After"]) == (503, {"error": BUSY}, "2")
+    assert (reply.status_code, reply.json, reply.headers["Retry-After"]) == (503, {"error": "Too many."}, "2")
 
 
 def test_no_champion_is_told_until_there_is_one(champion: Champion, alias: Alias) -> None:

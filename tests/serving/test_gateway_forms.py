@@ -12,13 +12,16 @@ from flask.testing import FlaskClient
 from PIL import Image
 from werkzeug.test import TestResponse
 
+from forms.answers.labels import Labels
 from forms.answers.number import Number
 from forms.answers.picture import Picture
 from forms.items.photograph import Photograph
 from forms.items.row import Row
+from forms.items.volume import Volume
 from serving.gateway.app import create_app
 from serving.gateway.champion import Champion, Release
 from tasks.contract import get_task
+from tests.forms.scanned import BOX, file
 from tests.serving.asking import Alias, drawing, post, totals, upload
 
 TASK = get_task("digits")
@@ -133,3 +136,49 @@ def test_a_row_is_described_with_its_columns(scales: FlaskClient) -> None:
     assert description["components"]["schemas"]["Prediction"]["required"] == ["value", "unit"]
     assert description["components"]["schemas"]["Item"]["oneOf"][0]["required"] == ["height", "width"]
     assert list(description["paths"]["/predict"]["post"]["requestBody"]["content"]) == ["application/json"]
+
+
+@pytest.fixture
+def scanner(alias: Alias) -> FlaskClient:
+    """The gateway of a model that tells whether the first voxel is the least."""
+
+    def predict(items: list[Any]) -> np.ndarray:
+        return np.array([[1.0, 0.0] if np.argmin(item) else [0.0, 1.0] for item in items])
+
+    release = Release("1", Volume(), BOX.shape, "uint8", Labels(("elsewhere", "first")), {}, predict)
+    champion = Champion(lambda: alias.version, lambda version: release)
+    champion.refresh()
+    return create_app(TASK, champion).test_client()
+
+
+def test_a_volume_comes_as_a_file_or_as_numbers(scanner: FlaskClient) -> None:
+    reply = upload(scanner, file(BOX), "volume").json or {}
+    assert (reply["prediction"], reply["volume"]["shape"]) == (1, [2, 3, 4])
+    turned = upload(scanner, file(BOX, np.diag([-1, 1, 1, 1])), "volume").json or {}
+    assert turned["prediction"] == 0
+    for numbers in (BOX.tolist(), BOX.ravel().tolist()):
+        reply = scanner.post("/predict", json={"volume": numbers}).json or {}
+        assert reply == {"prediction": 1, "probabilities": [[0.0, 1.0]]}
+
+
+def test_a_bad_volume_gets_one_line_in_its_own_words(scanner: FlaskClient) -> None:
+    reply = upload(scanner, b"no volume", "volume")
+    message = "This is not a NIfTI file. Expected a NIfTI file, .nii or .nii.gz. Convert DICOM and other formats first."
+    assert (reply.status_code, reply.json) == (422, {"error": message})
+    reply = upload(scanner, file(BOX[1:]), "volume")
+    message = "Expected a volume of 2×3×4, received one of 1×3×4 voxels (to the right, to the front, up)."
+    assert (reply.status_code, reply.json) == (422, {"error": message})
+    reply = post(scanner, b"x", "text/plain")
+    assert reply.json == {"error": "Expected application/json, or multipart/form-data with a volume."}
+    counted = totals(scanner)
+    assert [counted["model_errors_total", (("kind", kind),)] for kind in ("encoding", "shape", "image")] == [1, 1, 0]
+
+
+def test_a_volume_is_described(scanner: FlaskClient) -> None:
+    model = scanner.get("/model").json or {}
+    assert [model[name] for name in ("item", "field", "noun", "shape")] == ["volume", "volume", "volume", [2, 3, 4]]
+    description = scanner.get("/openapi.json").json or {}
+    assert set(description["components"]["schemas"]["Prediction"]["properties"]["volume"]["properties"]) == {
+        "shape",
+        "shades",
+    }

@@ -40,7 +40,8 @@ async function call(path, options = {}) {
   // What stands in front of the gateway may refuse in HTML, or in nothing at all.
   const body = await response.json().catch(() => null);
   if (response.ok && body) return { body, headers: response.headers };
-  const fallback = response.status === 413 ? "The picture is too large, at most 10 MB." : "The gateway gave no usable answer.";
+  const tooLarge = `The ${model?.noun || "request"} is too large, at most 10 MB.`;
+  const fallback = response.status === 413 ? tooLarge : "The gateway gave no usable answer.";
   throw Object.assign(new Error(body?.error ?? `${fallback} (HTTP ${response.status})`), { status: response.status });
 }
 
@@ -140,12 +141,14 @@ async function predict(asked) {
     if (asked !== subject) return;
     say("");
     answer.show(body);
+    item.seen?.(body);
   } catch (error) {
     if (asked !== subject) return;
     answer.show(null);
+    item.seen?.(null);
     // A connection that breaks during an upload is often a size limit, and then would break every time.
     const perhapsTooLarge = error.status === 0 && asked.file;
-    say(perhapsTooLarge ? `${error.message} Or the picture is too large for it.` : error.message);
+    say(perhapsTooLarge ? `${error.message} Or the ${model.noun} is too large for it.` : error.message);
     if ([0, 429, 503].includes(error.status) && !perhapsTooLarge) waitForModel(RETRY);
   }
 }
@@ -169,6 +172,7 @@ function showModel(before) {
   $("summary").textContent = model.summary;
   $("input").classList.toggle("no-files", !item.files);
   file.accept = item.files;
+  document.querySelectorAll(".noun").forEach((word) => (word.textContent = model.noun));
   $("curl").textContent = item.curl(new URL("predict", location.href)) + answer.curl;
   if (before && before.version !== model.version) $("promoted").textContent = `now version ${model.version}`;
   $("figures").replaceChildren(...Object.entries(model.figures ?? {}).map(([name, value]) => {

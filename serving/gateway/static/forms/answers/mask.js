@@ -1,4 +1,4 @@
-// A mask over what the model saw of the picture, as strong as one likes it, and each class's share.
+// A mask over what the model saw, as strong as one likes it, and each class's share.
 
 import { paint } from "../seen.js";
 
@@ -77,7 +77,7 @@ export default function create(place, page) {
       paintMask(found);
       paint(under, answer?.image, { shape: [found.height, found.width], white: page.model.white });
       place.querySelector(".layers").hidden = place.querySelector(".opacity").hidden = !answer;
-      state.textContent = answer ? "" : page.subject ? "no mask yet" : "Choose a picture to see its mask here.";
+      state.textContent = answer ? "" : page.subject ? "no mask yet" : `Choose a ${page.model.noun} to see its mask here.`;
       save.hidden = !answer;
       save.href = answer ? `data:image/png;base64,${answer.mask}` : "";
       showShares(answer?.shares);

@@ -22,7 +22,7 @@ export default function create(place, page) {
       const picture = answer?.picture;
       image.hidden = save.hidden = !picture;
       image.src = save.href = picture ? `data:image/png;base64,${picture}` : "";
-      state.textContent = picture ? "" : page.subject ? "no picture yet" : "Choose a picture to see it here.";
+      state.textContent = picture ? "" : page.subject ? "no picture yet" : `Choose a ${page.model.noun} to see what is made of it here.`;
       page.speak(picture ? "The picture is made." : "");
     },
     waiting() {
