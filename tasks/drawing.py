@@ -76,10 +76,18 @@ def residuals(targets: np.ndarray, predicted: np.ndarray) -> Figure:
     return figure
 
 
-def images(pictures: np.ndarray, captions: Sequence[str], title: str, columns: int = 6) -> Figure:
-    """A sheet of images of shape (N, height, width[, channels]), each with its caption; says so when there are none."""
+def images(pictures: np.ndarray, captions: Sequence[str], title: str, columns: int = 6, width: float = 1.7) -> Figure:
+    """A sheet of images of shape (N, height, width[, channels]), each with its caption; says so when there are none.
+
+    Args:
+        pictures: The images.
+        captions: One for each.
+        title: Of the sheet.
+        columns: Images in a row.
+        width: Of an image, in inches.
+    """
     rows = max(1, -(-len(pictures) // columns))
-    figure = Figure(figsize=(1.7 * columns, 1.9 * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(width * columns, (width + 0.2) * rows + 0.5), layout="constrained")
     figure.suptitle(title if len(pictures) else f"{title}: none")
     axes = figure.subplots()  # one for all: laying out one for each image takes most of the time
     axes.axis("off")

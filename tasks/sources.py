@@ -165,6 +165,21 @@ def keras_file(origin: str, sha256: str) -> Path:
         return Path(keras.utils.get_file(name, origin, cache_dir=folder, file_hash=sha256))
 
 
+@contextmanager
+def downloaded(origin: str) -> Iterator[Path]:
+    """A file that Keras downloads, for as long as it is read. What is in it has to be verified.
+
+    Raises:
+        SourceError: Keras could not download it.
+    """
+    import keras
+
+    with tempfile.TemporaryDirectory() as folder:
+        with keras_downloads():
+            path = keras.utils.get_file(origin.rpartition("/")[2], origin, cache_dir=folder)
+        yield Path(path)
+
+
 def keras_archive(origin: str, sha256: str) -> Path:
     """The folder with what is in a tar archive that Keras downloads to our cache and verifies. It is unpacked once.
 

@@ -18,9 +18,9 @@ from tasks.contract import Config, Split, batches, bounded
 MOST_STEPS_A_CALL = 32
 VALIDATED_AT_ONCE = 512  # examples, unless they are large
 
-# (inputs of a batch (B, ...), their places in the split (B,), epoch from 0) -> inputs of the same shape and type, as
-# this epoch sees them. What it draws may depend on places and epoch alone.
-Augment = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+# (inputs of a batch (B, ...), its targets, their places in the split (B,), epoch from 0) -> inputs and targets of the
+# same shapes and types, as this epoch sees them. What it draws may depend on places and epoch alone.
+Augment = Callable[[np.ndarray, Outputs, np.ndarray, int], tuple[np.ndarray, Outputs]]
 
 
 class Batches(keras.utils.PyDataset):
@@ -44,10 +44,13 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, Outputs]:
         rows = self._places[index]
-        inputs = self._split.inputs[rows]
-        if self._augment:
-            inputs = self._augment(inputs, rows, self._epoch)
-        return inputs, each(lambda one: one[rows], self._split.targets)
+        inputs, targets = self._split.inputs[rows], each(lambda one: one[rows], self._split.targets)
+        return self._augment(inputs, targets, rows, self._epoch) if self._augment else (inputs, targets)
+
+
+def inputs_alone(vary: Callable[[np.ndarray, np.ndarray, int], np.ndarray]) -> Augment:
+    """What varies inputs and leaves targets as they are: (inputs, places, epoch) -> inputs."""
+    return lambda inputs, targets, rows, epoch: (vary(inputs, rows, epoch), targets)
 
 
 class Reseed(keras.callbacks.Callback):

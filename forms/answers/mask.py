@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from forms.answer import Answer, not_shares
+from forms.objects import parted
 from forms.pictures import png
 
 AGREEING = 0.95  # the share of a mask's pixels on which two that say the same agree; at outlines any two differ
@@ -19,11 +20,18 @@ class Mask(Answer):
 
     Attributes:
         classes: Their names, in the order of the outputs; the first is the background.
+        objects: Whether targets number single objects, from 1, all of the one class beside the background. The answer
+            then tells how many there are, see forms.objects.
     """
 
     golden_examples = 2  # a mask has many values
 
     classes: tuple[str, ...]
+    objects: bool = False
+
+    def __post_init__(self) -> None:
+        if self.objects and len(self.classes) != 2:
+            raise ValueError(f"Expected a background and one class of objects, received {self.classes}.")
 
     def problem(self, outputs: np.ndarray) -> str:
         return not_shares(outputs)
@@ -35,9 +43,11 @@ class Mask(Answer):
         return bool(np.mean(served.argmax(axis=-1) == other.argmax(axis=-1)) >= AGREEING)
 
     def reply(self, served: np.ndarray) -> dict[str, Any]:
-        """The likeliest class of each pixel, by its place in `classes`, and each class's share of the picture."""
+        """The likeliest class of each pixel, by its place in `classes`, each class's share of the picture, and how many
+        objects there are, where they are told apart."""
         likeliest = served.argmax(axis=-1).astype(np.uint8)
-        return {"mask": png(likeliest), "shares": self._shares(likeliest)}
+        counted = {"objects": int(parted(likeliest == 1).max(initial=0))} if self.objects else {}
+        return {"mask": png(likeliest), "shares": self._shares(likeliest), **counted}
 
     def schema(self) -> dict[str, Any]:
         mask = {
@@ -48,7 +58,11 @@ class Mask(Answer):
         }
         share = {"type": "number", "minimum": 0, "maximum": 1}
         shares = {"type": "object", "required": list(self.classes), "properties": dict.fromkeys(self.classes, share)}
-        return {"type": "object", "required": ["mask", "shares"], "properties": {"mask": mask, "shares": shares}}
+        properties = {"mask": mask, "shares": shares}
+        if self.objects:
+            words = f"How many {self.classes[1]} there are: what hangs together is one, or several where it is pinched."
+            properties["objects"] = {"type": "integer", "minimum": 0, "description": words}
+        return {"type": "object", "required": list(properties), "properties": properties}
 
     def _shares(self, likeliest: np.ndarray) -> dict[str, float]:
         """Each class's share of all pixels, by its name."""
@@ -56,7 +70,8 @@ class Mask(Answer):
         return dict(zip(self.classes, (counts / likeliest.size).tolist(), strict=True))
 
     def perfect(self, targets: np.ndarray) -> np.ndarray:
-        return np.eye(len(self.classes), dtype=np.float32)[targets]
+        classes = np.minimum(targets, 1) if self.objects else targets
+        return np.eye(len(self.classes), dtype=np.float32)[classes]
 
     def likely(self, inputs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         return generator.dirichlet(np.ones(len(self.classes)), inputs.shape[:3]).astype(np.float32)

@@ -27,5 +27,5 @@ def fit(
     """
     if isinstance(config, FastConfig) and not initial_epoch:
         whiten(model, train.inputs)
-    augment = Augmentation(config.seed, len(train), config.translation) if config.augment else None
-    training.fit(model, train, validation, config, callbacks, initial_epoch, augment)
+    varied = training.inputs_alone(Augmentation(config.seed, len(train), config.translation))
+    training.fit(model, train, validation, config, callbacks, initial_epoch, varied if config.augment else None)

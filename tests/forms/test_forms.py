@@ -37,8 +37,9 @@ MAY_KNOW_THEM = ("forms", "tasks", "tests")
 ENDINGS = (".py", ".js", ".css", ".html")
 LABELS = Labels(("cat", "dog", "eel"))
 MASK = Mask(("ground", "cell"))
+CELLS = Mask(("ground", "cells"), objects=True)
 BOTH = Several({"animal": LABELS, "weight": Number("kg")})
-ANSWERS = (LABELS, MASK, Picture(), Number("kg"), Number(interval=0.5), BOTH)
+ANSWERS = (LABELS, MASK, CELLS, Picture(), Number("kg"), Number(interval=0.5), BOTH)
 ROW = Row(("age", "bmi"), (52, 24.5))
 WORDS = Row(("age", "colour"), (52, 1), choices=((), ("red", "white")), missing=(50, 0))
 
@@ -163,6 +164,19 @@ def test_a_mask_has_the_likeliest_class_of_each_pixel_and_the_shares() -> None:
     np.testing.assert_array_equal(pixels(reply["mask"]), [[0, 1], [0, 0]])
     assert reply["shares"] == {"ground": 0.75, "cell": 0.25}
     np.testing.assert_array_equal(MASK.perfect(np.array([[[0, 1]]])), [[[[1, 0], [0, 1]]]])
+
+
+def test_a_mask_may_tell_how_many_objects_there_are() -> None:
+    found = np.zeros((9, 9), int)
+    found[1:3, 1:3] = found[6:, 5:8] = 1
+    reply = CELLS.reply(np.eye(2, dtype=np.float32)[found])
+    assert reply["objects"] == 2
+    assert CELLS.reply(np.eye(2, dtype=np.float32)[0 * found])["objects"] == 0
+    assert set(CELLS.schema()["required"]) == set(CELLS.schema()["properties"]) == set(reply)
+    assert "objects" not in MASK.reply(np.eye(2, dtype=np.float32)[found])
+    np.testing.assert_array_equal(CELLS.perfect(np.array([[[0, 7, 2]]])), [[[[1, 0], [0, 1], [0, 1]]]])
+    with pytest.raises(ValueError, match="a background and one class of objects"):
+        Mask(("ground", "a", "b"), objects=True)
 
 
 def test_a_picture_is_rounded_and_sent_as_a_file_where_one_came() -> None:

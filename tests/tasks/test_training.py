@@ -12,7 +12,7 @@ import pytest
 
 from serving.package import weights_digest
 from tasks.contract import Config, Split, get_task
-from tasks.training import Batches, fit, fuse, one_cycle
+from tasks.training import Batches, fit, fuse, inputs_alone, one_cycle
 
 CONFIG = Config(model="dense", epochs=4, batch_size=32, learning_rate=1e-2)
 
@@ -68,16 +68,26 @@ def test_stopped_and_continued_ends_with_the_same_weights(splits: tuple[Split, S
     assert weights_digest(continued) != weights_digest(stopped)
 
 
-def test_inputs_vary_with_place_and_epoch(splits: tuple[Split, Split]) -> None:
-    def marked(inputs: np.ndarray, rows: np.ndarray, epoch: int) -> np.ndarray:
+def test_inputs_and_targets_vary_with_place_and_epoch(splits: tuple[Split, Split]) -> None:
+    def marked(inputs: np.ndarray, targets: np.ndarray, rows: np.ndarray, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         np.testing.assert_array_equal(inputs, splits[0].inputs[rows])
-        return inputs * 0 + epoch
+        np.testing.assert_array_equal(targets, splits[0].targets[rows])
+        return inputs * 0 + epoch, targets + 100 * epoch
 
     batches = Batches(splits[0], batch_size=64, augment=marked)
     for epoch in (0, 5):
         batches.begin(epoch, np.random.default_rng(3))
         for index in range(len(batches)):
-            assert (batches[index][0] == epoch).all()
+            inputs, targets = batches[index]
+            assert (inputs == epoch).all()
+            assert (targets // 100 == epoch).all()
+
+
+def test_inputs_may_vary_alone(splits: tuple[Split, Split]) -> None:
+    batches = Batches(splits[0], 64, inputs_alone(lambda inputs, rows, epoch: inputs[::-1]))
+    inputs, targets = batches[0]
+    np.testing.assert_array_equal(inputs, splits[0].inputs[63::-1])
+    np.testing.assert_array_equal(targets, splits[0].targets[:64])
 
 
 def test_a_continued_run_sees_the_inputs_of_the_epochs_that_are_left(splits: tuple[Split, Split]) -> None:
@@ -87,7 +97,7 @@ def test_a_continued_run_sees_the_inputs_of_the_epochs_that_are_left(splits: tup
         batches[epoch] += 1
         return inputs
 
-    fit(built(CONFIG), *splits, CONFIG, initial_epoch=1, augment=watched)
+    fit(built(CONFIG), *splits, CONFIG, initial_epoch=1, augment=inputs_alone(watched))
     assert {epoch: batches[epoch] for epoch in (1, 2, 3)} == {1: 7, 2: 7, 3: 7}
     assert batches[0] <= 2  # Keras looks at a batch before it begins
 

@@ -1,4 +1,5 @@
-// A mask over what the model saw, as strong as one likes it, and each class's share.
+// A mask over what the model saw, filled or as outlines, as strong as one likes it; each class's share, and where
+// objects are told apart, how many there are.
 
 import { paint } from "../seen.js";
 
@@ -8,6 +9,7 @@ const HTML = `
   <figure class="masked">
     <div class="layers"><canvas class="under"></canvas><canvas class="mask" role="img" aria-label="The mask"></canvas></div>
     <label class="opacity">Mask <input type="range" min="0" max="100" value="50"></label>
+    <label class="outline"><input type="checkbox"> Outlines only</label>
     <figcaption><span class="state"></span> <a class="save" download="mask.png" hidden>Save it</a></figcaption>
   </figure>
   <ul class="shares"></ul>`;
@@ -18,6 +20,8 @@ const CSS = `
   .under { background: var(--track); }
   .opacity { display: flex; align-items: center; gap: 0.75rem; margin-top: 0.75rem; color: var(--muted); }
   .opacity input { flex: 1; accent-color: var(--accent); }
+  .outline { display: flex; align-items: center; gap: 0.5rem; margin-top: 0.5rem; color: var(--muted); }
+  .outline input { accent-color: var(--accent); }
   .masked figcaption { margin-top: 0.5rem; color: var(--muted); }
   .shares { display: grid; gap: 0.3rem; margin-top: 0.75rem; list-style: none; font-variant-numeric: tabular-nums; }
   .shares li { display: flex; align-items: center; gap: 0.6rem; overflow-wrap: anywhere; }
@@ -27,14 +31,17 @@ const CSS = `
 export default function create(place, page) {
   page.style(CSS);
   place.innerHTML = HTML;
-  const [under, mask, opacity, state, save, shares] = [
-    ".under", ".mask", ".opacity input", ".state", ".save", ".shares",
+  const [under, mask, opacity, outline, state, save, shares] = [
+    ".under", ".mask", ".opacity input", ".outline input", ".state", ".save", ".shares",
   ].map((name) => place.querySelector(name));
+  const NONE = { width: 1, height: 1, at: () => 0 };
   let newest = 0; // a mask that is decoded late must not cover a newer one
+  let shown = NONE;
 
   const fade = () => (mask.style.opacity = opacity.value / 100);
   opacity.addEventListener("input", fade);
   fade();
+  outline.addEventListener("change", () => paintMask(shown));
 
   /** The class of each pixel of a grey PNG file. */
   async function classes(png) {
@@ -51,7 +58,13 @@ export default function create(place, page) {
   function paintMask({ width, height, at }) {
     Object.assign(mask, { width, height });
     const pixels = new ImageData(width, height);
-    for (let i = 0; i < width * height; i++) if (at(i)) pixels.data.set([...colour(at(i)), 255], 4 * i);
+    /** Whether a pixel lies beside one of another class. */
+    const onOutline = (i) =>
+      (i % width > 0 && at(i - 1) !== at(i)) || (i % width < width - 1 && at(i + 1) !== at(i)) ||
+      (i >= width && at(i - width) !== at(i)) || (i < width * (height - 1) && at(i + width) !== at(i));
+    for (let i = 0; i < width * height; i++) {
+      if (at(i) && (!outline.checked || onOutline(i))) pixels.data.set([...colour(at(i)), 255], 4 * i);
+    }
     mask.getContext("2d").putImageData(pixels, 0, 0);
   }
 
@@ -72,17 +85,19 @@ export default function create(place, page) {
   return {
     async show(answer) {
       const own = ++newest;
-      const found = answer ? await classes(answer.mask) : { width: 1, height: 1, at: () => 0 };
+      const found = answer ? await classes(answer.mask) : NONE;
       if (own !== newest) return;
-      paintMask(found);
+      paintMask((shown = found));
       paint(under, answer?.image, { shape: [found.height, found.width], white: page.model.white });
-      place.querySelector(".layers").hidden = place.querySelector(".opacity").hidden = !answer;
-      state.textContent = answer ? "" : page.subject ? "no mask yet" : `Choose a ${page.model.noun} to see its mask here.`;
+      for (const name of [".layers", ".opacity", ".outline"]) place.querySelector(name).hidden = !answer;
+      const counted = answer?.objects === undefined ? "" : `Number of ${page.model.classes[1]}: ${answer.objects}.`;
+      const empty = page.subject ? "no mask yet" : `Choose a ${page.model.noun} to see its mask here.`;
+      state.textContent = answer ? counted : empty;
       save.hidden = !answer;
       save.href = answer ? `data:image/png;base64,${answer.mask}` : "";
       showShares(answer?.shares);
       const named = page.model.classes.slice(1).map((name) => `${name} ${page.percent(answer?.shares[name] ?? 0)}`);
-      page.speak(answer ? named.join(", ") : "");
+      page.speak(answer ? [...named, counted].filter(Boolean).join(", ") : "");
     },
     waiting() {},
     curl: " | jq -r .mask | base64 -d > mask.png",
