@@ -22,12 +22,14 @@ class Mask(Answer):
         classes: Their names, in the order of the outputs; the first is the background.
         objects: Whether targets number single objects, from 1, all of the one class beside the background. The answer
             then tells how many there are, see forms.objects.
+        sides: Of what is masked: 2 of a picture, 3 of a volume.
     """
 
     golden_examples = 2  # a mask has many values
 
     classes: tuple[str, ...]
     objects: bool = False
+    sides: int = 2
 
     def __post_init__(self) -> None:
         if self.objects and len(self.classes) != 2:
@@ -74,7 +76,7 @@ class Mask(Answer):
         return np.eye(len(self.classes), dtype=np.float32)[classes]
 
     def likely(self, inputs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        return generator.dirichlet(np.ones(len(self.classes)), inputs.shape[:3]).astype(np.float32)
+        return generator.dirichlet(np.ones(len(self.classes)), inputs.shape[: 1 + self.sides]).astype(np.float32)
 
 
 FORM = Mask

@@ -163,6 +163,8 @@ def test_a_mask_has_the_likeliest_class_of_each_pixel_and_the_shares() -> None:
     reply = MASK.reply(served)
     np.testing.assert_array_equal(pixels(reply["mask"]), [[0, 1], [0, 0]])
     assert reply["shares"] == {"ground": 0.75, "cell": 0.25}
+    volumes = Mask(("ground", "a", "b"), sides=3).likely(np.zeros((2, 4, 5, 6)), np.random.default_rng(0))
+    assert volumes.shape == (2, 4, 5, 6, 3)
     np.testing.assert_array_equal(MASK.perfect(np.array([[[0, 1]]])), [[[[1, 0], [0, 1]]]])
 
 
