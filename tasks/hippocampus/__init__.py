@@ -18,7 +18,7 @@ TASK = Task(
     scores=scores,
     metrics=metrics,
     figures=lazily("tasks.hippocampus.figures:figures"),
-    # Two who outline the same volume do not agree on more; nnU-Net gets 0.90 and 0.89 (Isensee et al. 2021).
+    # nnU-Net gets 0.90 and 0.89 in the challenge (Isensee et al. 2021).
     primary=Primary(name="dice", floor=0.8, margin=0.01, attainable=0.9),
     item=Volume("float32"),
     answer=Mask(CLASSES, sides=3),

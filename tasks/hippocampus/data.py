@@ -38,11 +38,15 @@ Files = dict[str, dict[str, bytes]]  # {"images" or "labels": {name: content}}
 def load(name: SplitName) -> Split:
     """One split: volumes (right, front, up) float32 of any size and scale, whose axes run in these directions, and of
     each voxel its place in CLASSES, int32. All volumes of a patient are in one split."""
-    sources = [("DATA_DIR", from_data_dir), ("the challenge's archive", from_archive)]
-    arrays = fetch("hippocampus", sources, DIGESTS)
+    arrays = everything()
     volumes, labels = (parted(arrays[kind], arrays["shapes"]) for kind in ("values", "labels"))
     rows = by_patient(arrays["numbers"])[name]
     return Split(Ragged([volumes[row] for row in rows]), Ragged([labels[row].astype(np.int32) for row in rows]))
+
+
+def everything() -> Arrays:
+    """What `decoded` gives, verified."""
+    return fetch("hippocampus", [("DATA_DIR", from_data_dir), ("the challenge's archive", from_archive)], DIGESTS)
 
 
 def by_patient(numbers: np.ndarray) -> dict[str, np.ndarray]:

@@ -148,6 +148,32 @@ def test_both_volumes_of_a_patient_are_in_one_split() -> None:
         assert len([name for name, rows in splits.items() if {first, second} & set(rows.tolist())]) == 1
 
 
+def test_the_numbers_2k_minus_1_and_2k_are_of_one_patient() -> None:
+    """Scanners store whole numbers. Most of these volumes have them times a factor, and the one beside has the same in
+    each of the pairs that are said to be of one patient, and in no other."""
+    available("hippocampus")
+    arrays = data.everything()
+    volumes = dict(zip(arrays["numbers"].tolist(), data.parted(arrays["values"], arrays["shapes"]), strict=True))
+    factors = {number: float(np.median(np.diff(np.unique(volume))[:200])) for number, volume in volumes.items()}
+    scaled = {number for number, factor in factors.items() if abs(factor - 1) > 1e-3}
+    beside = [(number, number + 1) for number in sorted(scaled) if number + 1 in scaled]
+    alike = {pair for pair in beside if factors[pair[0]] == pytest.approx(factors[pair[1]], rel=2e-3)}
+    assert alike == {pair for pair in beside if pair[0] % 2 == 1}
+    assert (len(alike), len(beside)) == (71, 131)
+
+
+def test_both_hippocampi_of_a_patient_are_of_a_size() -> None:
+    available("hippocampus")
+    arrays = data.everything()
+    labels = dict(zip(arrays["numbers"].tolist(), data.parted(arrays["labels"], arrays["shapes"]), strict=True))
+    sizes = {number: int(np.count_nonzero(label)) for number, label in labels.items()}
+    for first, low, high in ((1, 0.9, 1.0), (2, -0.1, 0.1)):
+        pairs = [
+            (sizes[number], sizes[number + 1]) for number in range(first, 394, 2) if {number, number + 1} <= set(sizes)
+        ]
+        assert low < np.corrcoef(np.transpose(pairs))[0, 1] < high
+
+
 def test_the_anterior_part_lies_in_front_of_the_posterior_one() -> None:
     for label in available("hippocampus").load("validation").targets:
         anterior, posterior = (np.argwhere(label == place)[:, 1].mean() for place in (1, 2))
