@@ -56,6 +56,11 @@ class Answer(form.Form):
         orders; the difference is some 1e-6 of a network's outputs."""
         return 1e-4
 
+    def difference(self, sent: np.ndarray, other: np.ndarray) -> float:
+        """How far apart two models' answers to the same items are, as they were sent: by `tolerance` at most if the one
+        is the other's copy."""
+        return float(np.abs(sent - other).max())
+
     def agrees(self, served: Outputs, other: Outputs) -> bool:
         """Whether two models say the same about one item, as far as it matters to who asked; each answer (...) is one
         that was served. Two models are never as close as one and its copy, for which there is `tolerance`."""

@@ -54,6 +54,8 @@ class Item(form.Form):
     field: ClassVar[str] = "values"  # of a request to the gateway, for a file as for numbers
     noun: ClassVar[str] = ""  # for what a person may send as a file, e.g. "picture"; empty where nothing is taken
     files: ClassVar[str] = ""  # what such a file may be, in a sentence
+    # Of a side that may be any, how much the network sees at once; 0 for all of it. See served/windows.py.
+    window: ClassVar[int] = 0
     smaller: ClassVar[str] = ""  # what to do about one that takes too much to be decoded, in a sentence
     unreadable: ClassVar[str] = "encoding"  # what one counts as in the metrics whose decoding has no end
 

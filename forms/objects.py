@@ -7,15 +7,16 @@ from scipy import ndimage
 from scipy.spatial import KDTree
 
 SMOOTH = 1.0  # places; the deviation of the Gaussian that takes small bumps off outlines
-OWN = 1.0  # radii of a ball within which there is no other object's centre
+OWN = 1.0  # radii of a ball within which there is no other object's centre,
+LEAST = 3.0  # and places; what is as small as that is not parted
 
 
 def parted(mask: np.ndarray) -> np.ndarray:
     """The number of the object that each place of a mask (*sides) of bool belongs to, from 1, and 0 outside, int32.
 
-    What hangs together is one object, or several where it is pinched. The largest balls in it are its objects' cores:
-    a ball counts where its centre lies in no larger ball that counts. A place belongs to the ball by whose power,
-    distance² - radius², is least; so balls that overlap are parted where their surfaces cross (Aurenhammer 1987).
+    What hangs together is one object, or several where the largest balls in it are apart: a ball counts where its
+    centre lies in no larger ball that counts, nor close by. A place belongs to the ball whose power there, distance² -
+    radius², is least; so balls that overlap are parted where their surfaces cross (Aurenhammer 1987).
     """
     parts, _ = ndimage.label(mask)
     result = np.zeros(mask.shape, np.int32)
@@ -57,5 +58,5 @@ def _balls(places: np.ndarray, depth: np.ndarray, highest: np.ndarray) -> tuple[
         first, waiting = waiting[0], waiting[1:]
         counting.append(first)
         away = np.linalg.norm(places[waiting] - places[first], axis=1)
-        waiting = waiting[away >= OWN * depth[first]]
+        waiting = waiting[away >= max(OWN * depth[first], LEAST)]
     return places[counting], depth[counting]

@@ -13,15 +13,17 @@ import pandas as pd
 import yaml
 from mlflow.pyfunc.model import PythonModel
 
+from .any_size import Micrographs
 from .features import Features, Hidden
 from .metrics import Metrics, registered_as, serve_metrics
-from .pictures import Painted, Pictures, PicturesOfAnySize
+from .pictures import Masks, Painted, Pictures, PicturesOfAnySize
 from .protocol import name_requests, take_every_payload
 from .record import Count, Recorder, outputs_of, source_of
 from .record_files import settings
 from .refusal import Refused
 from .session import HIDDEN, Session
 from .values import Named, Numbers, Probabilities, Rows, Values
+from .windows import Windowed
 
 # Where there is no type hint, MLflow warns whoever loads the model; where there is one that it knows how to check, it
 # checks every item before it is looked at here. It does neither with this one.
@@ -31,8 +33,14 @@ else:
     Given = np.ndarray
 
 # By the names that the metadata of the item's and the answer's form have for them.
-READERS = {"values": Values, "rows": Rows, "pictures": Pictures, "pictures of any size": PicturesOfAnySize}
-WRITERS = {"numbers": Numbers, "probabilities": Probabilities, "pictures": Painted}
+READERS = {
+    "values": Values,
+    "rows": Rows,
+    "pictures": Pictures,
+    "pictures of any size": PicturesOfAnySize,
+    "micrographs": Micrographs,
+}
+WRITERS = {"numbers": Numbers, "probabilities": Probabilities, "pictures": Painted, "masks": Masks}
 
 
 class OnnxModel(PythonModel):
@@ -46,7 +54,8 @@ class OnnxModel(PythonModel):
         folder = onnx.parent.parent
         described = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
         metadata = described["metadata"]
-        self._session = Session(onnx)
+        window = metadata["item"].get("window")
+        self._session = Windowed(onnx, window) if window else Session(onnx)
         self._reader = reader_of(metadata["item"], self._session)
         self._writer = writer_of(metadata["answer"])
         self._writer.check(self._session.outputs)

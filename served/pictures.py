@@ -3,15 +3,15 @@
 import binascii
 import io
 import math
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from .any_size import OfAnySize
 from .features import Features, of_pictures
 from .picture_file import JPEG, MOST_SCANS, PNG, SCAN, bare, ended, upright
 from .refusal import Refused
-from .values import Numbers, Values, unpacked
+from .values import Numbers, Values
 
 MOST_PIXELS = 2**20  # of the pictures of any size in a request; what running the model takes grows with them
 SIGNATURES = (PNG, JPEG + b"\xff")
@@ -78,41 +78,19 @@ class Pictures(Values):
         return image
 
 
-class PicturesOfAnySize(Pictures):
+class PicturesOfAnySize(OfAnySize, Pictures):
     """Reads pictures that keep height and width, red, green and blue (height, width, 3) uint8."""
 
-    any_size = True
-
-    @property
-    def expected(self) -> str:
-        return "(height, width, 3)"
+    most = MOST_PIXELS
 
     @property
     def expected_pixels(self) -> str:
         return f"at most {MOST_PIXELS} pixels"
 
-    def batches(self, items: Any) -> list[np.ndarray]:
-        """A batch each. They have to be few or small: all of them are in memory at once."""
-        batches, pixels = [], 0
-        for item in items:
-            picture = self.checked(self.image(self._file(item)) if isinstance(item, str) else item)
-            pixels += picture.shape[0] * picture.shape[1]
-            if pixels > MOST_PIXELS:
-                raise Refused("shape", f"expected at most {MOST_PIXELS} pixels in all")
-            batches.append(picture[None])
-        return batches
-
-    def check_shape(self, shape: tuple[int, ...]) -> None:
-        if len(shape) != 3 or shape[2] != 3:
-            raise Refused("shape", f"expected an item of shape {self.expected}, received {shape}")
-        if not 0 < math.prod(shape[:2]) <= MOST_PIXELS:
-            raise Refused("shape", f"expected 1 to {MOST_PIXELS} pixels, received {math.prod(shape[:2])}")
-
-    def _file(self, text: str) -> bytes:
-        data = unpacked(text)
+    def read(self, data: bytes) -> np.ndarray:
         if not data.startswith(SIGNATURES):
             raise Refused("encoding", "expected a string to be base64 of a PNG or JPEG file")
-        return data
+        return self.image(data)
 
     def _fits_pixels(self, image: Image.Image) -> bool:
         return math.prod(image.size) <= MOST_PIXELS
@@ -128,8 +106,18 @@ class Painted(Numbers):
         return np.rint(output).clip(0, 255).astype(np.uint8)
 
     def one(self, values: np.ndarray, as_file: bool) -> np.ndarray | str:
-        if not as_file:
-            return super().one(values, as_file)
-        buffer = io.BytesIO()
-        Image.fromarray(values[0]).save(buffer, "PNG", compress_level=1)  # the next level takes twice as long
-        return binascii.b2a_base64(buffer.getvalue(), newline=False).decode()
+        return _png(values[0]) if as_file else super().one(values, as_file)
+
+
+class Masks(Numbers):
+    """Writes of each pixel the probability of each class, or to what came as a file a grey PNG file in base64, whose
+    values are the likeliest classes."""
+
+    def one(self, values: np.ndarray, as_file: bool) -> np.ndarray | str:
+        return _png(values[0].argmax(axis=-1).astype(np.uint8)) if as_file else super().one(values, as_file)
+
+
+def _png(pixels: np.ndarray) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)  # the next level takes twice as long
+    return binascii.b2a_base64(buffer.getvalue(), newline=False).decode()

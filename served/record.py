@@ -32,8 +32,9 @@ EVERY_SECONDS = 0.8  # so that writing is done before what is answered is a seco
 # What waits to be written. Twice as much may be in memory while the last second's is being written.
 MOST_REQUESTS = 50_000
 MOST_BYTES = 32 * 2**20
-FEATURES_A_SECOND = 200  # items, at most; more say nothing new of what the traffic is like
-BUSY_SECONDS = 0.1  # of each second, that may go into features; a large network takes long
+# Each time: items whose features are recorded, and the time that may go into that; a large network takes long.
+MOST_DESCRIBED = 160  # more say nothing new of what the traffic is like
+BUSY_SECONDS = 0.08
 LINGER_SECONDS = 60.0  # that a version which was replaced may still be answering
 SENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -75,7 +76,7 @@ class Recorder:
         self._plain: deque[Plain] = deque()
         self._is_plain = list(outputs) == [""] and not self._share
         self._bytes = self._lost = 0  # of what waits; items for which there was no room
-        self._wanted = self._affordable = FEATURES_A_SECOND
+        self._wanted = self._affordable = MOST_DESCRIBED
         self._noting, self._writing = threading.Lock(), threading.Lock()
         self._problem = ""  # why not all is recorded at the moment
         self._ends = threading.Event()
@@ -169,7 +170,7 @@ class Recorder:
         described = sum(one.features for one in waiting if isinstance(one, Answered))
         if described:
             each = (time.thread_time() - started) / described
-            self._affordable = max(1, min(FEATURES_A_SECOND, int(BUSY_SECONDS / max(each, 1e-6))))
+            self._affordable = max(1, min(MOST_DESCRIBED, int(BUSY_SECONDS / max(each, 1e-6))))
         return lines
 
     def retire(self) -> None:

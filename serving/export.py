@@ -15,12 +15,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from served.windows import WHOLE, WINDOWS
 from tasks.contract import UserError, one_line
 
 if TYPE_CHECKING:
     import keras
 
 ROOT = Path(__file__).parents[1]
+SEES_WHOLE = "whole"  # the name of a layer that sees the whole of an item, also where that is larger than a window
 # What ONNX Runtime reports of an operation that it does not have, and where it stands in the graph.
 MISSING = re.compile(r'In Node, \("(?P<node>[^"]*)", (?P<operation>\w+)')
 ADVICE = {"Erfc": "The exact gelu needs it; keras.activations.gelu with approximate=True does not."}
@@ -56,6 +58,30 @@ def export(model: keras.Model, path: Path) -> None:
         raise
     except Exception as error:  # of Keras, TensorFlow, tf2onnx or ONNX Runtime, which have no common class
         raise ExportError(_reason(model, error)) from error
+
+
+def export_windows(model: keras.Model, folder: Path) -> list[Path]:
+    """Writes the two graphs that an item goes through which is larger than a window: up to the layer named SEES_WHOLE,
+    and what follows it. Gives their files; none where there is no such layer: windows go through the whole model then.
+
+    Raises:
+        ExportError: What follows that layer needs something from before it.
+    """
+    import keras
+
+    if all(layer.name != SEES_WHOLE for layer in model.layers):
+        return []
+    whole = model.get_layer(SEES_WHOLE).output
+    try:
+        parts = {WHOLE: keras.Model(model.inputs, whole), WINDOWS: keras.Model(whole, model.output)}
+    except ValueError:
+        raise ExportError(
+            f"What follows the layer {SEES_WHOLE!r} needs something else from before it; give it nothing but what that "
+            "layer gives."
+        ) from None
+    for name, part in parts.items():
+        export(part, folder / name)
+    return [folder / name for name in parts]
 
 
 def _convert(model: keras.Model, path: Path) -> None:

@@ -23,7 +23,7 @@ from mlflow.pyfunc import save_model
 
 from forms.outputs import Outputs, arrays, each
 from served.session import HIDDEN
-from serving.export import export
+from serving.export import export, export_windows
 from serving.hidden import expose_hidden
 from serving.manifest import digest_of, manifest_of
 from serving.signature import example_of, signature_of
@@ -134,6 +134,8 @@ def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> 
     model.save(folder / "model.keras")
     (folder / "golden.json").write_text(json.dumps(golden(task, model, validation.inputs)))
     files = {"onnx": "model.onnx", "keras": "model.keras", "golden": "golden.json"}
+    if task.item.window:
+        files |= {path.stem: path.name for path in export_windows(model, folder)}
     return Package(
         folder=folder,
         code=write_code(folder),

@@ -16,7 +16,8 @@ import numpy as np
 import yaml
 from mlflow.pyfunc import save_model
 
-from forms import item
+from forms import answer, item
+from forms.answer import Answer
 from forms.answers.picture import pixels
 from forms.earlier import as_now
 from forms.form import UnknownFormError
@@ -51,11 +52,13 @@ class Golden:
         requests: Each with a `body` to post, the `predictions` to come back, and the `way` in which items are sent, see
             forms.item.Way.
         item: The form of the items.
+        answer: The form of the answers.
     """
 
     tolerance: Any
     requests: list[dict[str, Any]]
     item: Item = field(default_factory=Values)
+    answer: Answer = field(default_factory=Answer)
 
     def items(self, *ways: str) -> list[Any]:
         """The items of the request that sends them in the first of these ways that there is."""
@@ -157,7 +160,7 @@ def replay(port: int, golden: Golden) -> float:
         ServerError: A request was not answered at all.
     """
     client = Client(port)
-    return max(_difference(client, request, golden.tolerance) for request in golden.requests)
+    return max(_difference(client, request, golden) for request in golden.requests)
 
 
 def latency_within(bound_ms: float, port: int, model_path: Path, golden: Golden) -> tuple[Latency, Latency | None]:
@@ -270,7 +273,7 @@ def read_golden(model_path: Path) -> Golden:
     """
     try:
         packed = json.loads((model_path / "artifacts" / "golden.json").read_text())
-        golden = Golden(**packed, item=_item(model_path))
+        golden = Golden(**packed, **_forms(model_path))
         complete = golden.requests and all(r["body"]["inputs"] and "predictions" in r for r in golden.requests)
     except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise RehearsalError(f"it has no readable golden requests: {error}") from None
@@ -279,17 +282,18 @@ def read_golden(model_path: Path) -> Golden:
     return golden
 
 
-def _item(model_path: Path) -> Item:
-    """The form of a model's items; of one that this code does not know, what is common to all."""
+def _forms(model_path: Path) -> dict[str, Any]:
+    """The forms of a model's items and answers; of one that this code does not know, what is common to all."""
     metadata = yaml.safe_load((model_path / "MLmodel").read_text(encoding="utf-8")).get("metadata") or {}
-    try:
-        return item.read(as_now(metadata)["item"])
-    except (UnknownFormError, KeyError, TypeError, AttributeError):
-        return Values()
+    found: dict[str, Any] = {"item": Values(), "answer": Answer()}
+    for name, module in (("item", item), ("answer", answer)):
+        with contextlib.suppress(UnknownFormError, KeyError, TypeError, AttributeError):
+            found[name] = module.read(as_now(metadata)[name])
+    return found
 
 
-def _difference(client: Client, request: dict[str, Any], tolerance: Any) -> float:
-    """Largest absolute difference between the served and the golden predictions."""
+def _difference(client: Client, request: dict[str, Any], golden: Golden) -> float:
+    """Largest difference between the served and the golden predictions."""
     reply = client.invoke(json.dumps(request["body"]).encode())
     text = reply.body[:200].decode(errors="replace")
     if reply.status != 200:
@@ -297,13 +301,14 @@ def _difference(client: Client, request: dict[str, Any], tolerance: Any) -> floa
     expected = numbers(request["predictions"])
     try:
         served = numbers(json.loads(reply.body)["predictions"])
-        return float(max(arrays(each(_compared, expected, served, tolerance))))
+        forms = golden.answer.named or golden.answer
+        return float(max(arrays(each(_compared, expected, served, golden.tolerance, forms))))
     except (KeyError, IndexError, AttributeError, TypeError, ValueError, OSError):
         raise RehearsalError(f"a golden request got no predictions: {text}") from None
 
 
-def _compared(expected: np.ndarray, served: np.ndarray, tolerance: float) -> float:
-    """Largest absolute difference between two predictions for the same items.
+def _compared(expected: np.ndarray, served: np.ndarray, tolerance: float, form: Answer) -> float:
+    """The difference between two predictions for the same items, as the answer's form has it.
 
     Raises:
         RehearsalError: They differ by more.
@@ -312,7 +317,7 @@ def _compared(expected: np.ndarray, served: np.ndarray, tolerance: float) -> flo
         raise RehearsalError(f"a golden request got predictions of shape {served.shape}, expected {expected.shape}")
     if not np.isfinite(served).all():
         raise RehearsalError("a golden request got predictions that are not finite")
-    difference = float(np.abs(served - expected).max())
+    difference = form.difference(served, expected)
     if difference > tolerance:
         raise RehearsalError(
             f"its answers differ from the golden ones by {difference:.2g}, at most {tolerance:.2g} is allowed"

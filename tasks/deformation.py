@@ -45,7 +45,7 @@ class Deformation:
     def _deformed(
         self, item: np.ndarray, label: np.ndarray, generator: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        flips = [side for side in self.mirrored if generator.random() < 0.5]
+        flips = tuple(side for side in self.mirrored if generator.random() < 0.5)
         item, label = np.flip(item, flips), np.flip(label, flips)
         if self.turned:
             first, second = self.turned

@@ -63,10 +63,11 @@ class CrossEntropyAndDice(keras.losses.Loss):
         return first.call(y_true, y_pred) + second.call(y_true, y_pred)
 
 
-LOSSES = {"cross_entropy": CrossEntropy, "dice": SoftDice, "sum": CrossEntropyAndDice}  # see tasks.segmentation.LOSSES
+# By the names of tasks.segmentation.LOSSES.
+LOSSES: dict[str, Any] = {"cross_entropy": CrossEntropy, "dice": SoftDice, "sum": CrossEntropyAndDice}
 
 
-@keras.saving.register_keras_serializable("segmentation")
+@keras.saving.register_keras_serializable("segmentation")  # type: ignore[untyped-decorator]
 def dice(y_true: Any, y_pred: Any) -> Any:
     """The Dice coefficient of the likeliest classes, the mean of all but the background, (N,); 1 where a class is
     neither there nor found. As `tasks.segmentation.dice` has it."""

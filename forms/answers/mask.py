@@ -25,6 +25,7 @@ class Mask(Answer):
         sides: Of what is masked: 2 of a picture, 3 of a volume.
     """
 
+    writer = "masks"
     golden_examples = 2  # a mask has many values
 
     classes: tuple[str, ...]
@@ -44,12 +45,21 @@ class Mask(Answer):
             return False
         return bool(np.mean(served.argmax(axis=-1) == other.argmax(axis=-1)) >= AGREEING)
 
+    def sent(self, served: Any, as_files: bool) -> list[Any]:
+        return [png(likeliest(one)) for one in served] if as_files else super().sent(served, as_files)
+
+    def difference(self, sent: np.ndarray, other: np.ndarray) -> float:
+        """Of masks that were sent as files, the share of the pixels that are not of the same class: where two classes
+        are as good as equally likely, each machine may round to another."""
+        is_file = sent.ndim == 3
+        return float(np.mean(sent != other)) if is_file else super().difference(sent, other)
+
     def reply(self, served: np.ndarray) -> dict[str, Any]:
         """The likeliest class of each pixel, by its place in `classes`, each class's share of the picture, and how many
         objects there are, where they are told apart."""
-        likeliest = served.argmax(axis=-1).astype(np.uint8)
-        counted = {"objects": int(parted(likeliest == 1).max(initial=0))} if self.objects else {}
-        return {"mask": png(likeliest), "shares": self._shares(likeliest), **counted}
+        classes = likeliest(served)
+        counted = {"objects": int(parted(classes == 1).max(initial=0))} if self.objects else {}
+        return {"mask": png(classes), "shares": self._shares(classes), **counted}
 
     def schema(self) -> dict[str, Any]:
         mask = {
@@ -62,14 +72,14 @@ class Mask(Answer):
         shares = {"type": "object", "required": list(self.classes), "properties": dict.fromkeys(self.classes, share)}
         properties = {"mask": mask, "shares": shares}
         if self.objects:
-            words = f"How many {self.classes[1]} there are: what hangs together is one, or several where it is pinched."
+            words = f"How many {self.classes[1]} there are: those that touch are parted by their shape."
             properties["objects"] = {"type": "integer", "minimum": 0, "description": words}
         return {"type": "object", "required": list(properties), "properties": properties}
 
-    def _shares(self, likeliest: np.ndarray) -> dict[str, float]:
+    def _shares(self, classes: np.ndarray) -> dict[str, float]:
         """Each class's share of all pixels, by its name."""
-        counts = np.bincount(likeliest.ravel(), minlength=len(self.classes))
-        return dict(zip(self.classes, (counts / likeliest.size).tolist(), strict=True))
+        counts = np.bincount(classes.ravel(), minlength=len(self.classes))
+        return dict(zip(self.classes, (counts / classes.size).tolist(), strict=True))
 
     def perfect(self, targets: np.ndarray) -> np.ndarray:
         classes = np.minimum(targets, 1) if self.objects else targets
@@ -77,6 +87,11 @@ class Mask(Answer):
 
     def likely(self, inputs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         return generator.dirichlet(np.ones(len(self.classes)), inputs.shape[: 1 + self.sides]).astype(np.float32)
+
+
+def likeliest(served: np.ndarray) -> np.ndarray:
+    """The class of each pixel (height, width) uint8 by the probabilities (height, width, classes)."""
+    return served.argmax(axis=-1).astype(np.uint8)
 
 
 FORM = Mask

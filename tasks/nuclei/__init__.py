@@ -1,7 +1,7 @@
 """Nuclei: which pixels of a fluorescence micrograph are of a nucleus, and how many nuclei there are."""
 
 from forms.answers.mask import Mask
-from forms.items.photograph import Photograph
+from forms.items.micrograph import Micrograph
 from tasks.contract import Primary, Task, lazily
 from tasks.nuclei.baseline import otsu
 from tasks.nuclei.config import NO_SKIP, UNET
@@ -20,7 +20,7 @@ TASK = Task(
     metrics=metrics,
     figures=lazily("tasks.nuclei.figures:figures"),
     primary=Primary(name="dice", floor=0.88, margin=0.01, attainable=0.95),
-    item=Photograph(),
+    item=Micrograph(),
     answer=Mask(CLASSES, objects=True),
     limits=(
         "It knows nuclei that shine on a dark ground, as a fluorescence microscope shows them. Nuclei that are dark on "

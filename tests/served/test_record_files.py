@@ -81,7 +81,7 @@ def test_what_does_not_fit_into_the_queue_is_counted(
 def test_of_those_that_are_not_looked_at_too_it_is_counted(
     make: Make, counts: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(record, "FEATURES_A_SECOND", 0)
+    monkeypatch.setattr(record, "MOST_DESCRIBED", 0)
     monkeypatch.setattr(record, "MOST_REQUESTS", 3)
     recorder = make()
     asked(recorder, 5, SHARES)

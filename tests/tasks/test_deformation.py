@@ -38,7 +38,8 @@ def test_places_and_labels_are_moved_alike() -> None:
     np.testing.assert_array_equal(items[sure], moved[sure])
     assert not np.array_equal(items, TURNED(labels.astype(np.float32), labels, np.arange(4), 3)[0])
     assert set(np.unique(moved)) == {0, 7}
-    assert (items.dtype, moved.dtype) == (np.float32, np.int32)
+    assert items.dtype == np.float32
+    assert moved.dtype == np.int32
 
 
 def test_how_far_places_are_moved() -> None:

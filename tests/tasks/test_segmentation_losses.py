@@ -66,9 +66,8 @@ def test_gradients_are_those_of_small_changes(name: str, sides: tuple[int, ...])
     gradient = tape.gradient(found, point).numpy()
     assert np.isfinite(gradient).all()
     for place in GENERATOR.permutation(logits.size)[:20]:
-        step = np.zeros(logits.size)
-        step[place] = 1e-5
-        step = step.reshape(logits.shape)
+        step = np.zeros_like(logits)
+        step.flat[place] = 1e-5
         difference = (float(value(tf.constant(logits + step))) - float(value(tf.constant(logits - step)))) / 2e-5
         assert gradient.flat[place] == pytest.approx(difference, abs=1e-8)
 

@@ -11,7 +11,10 @@ from serving.export import export
 from tasks.unet import WHOLE, Cropped, Padded, Standardized, unet
 
 GENERATOR = np.random.default_rng(0)
-SIZES = {2: [(1, 1), (8, 8), (9, 21), (30, 17)], 3: [(1, 1, 1), (8, 9, 10), (13, 4, 7)]}
+SIZES: dict[int, list[tuple[int, ...]]] = {
+    2: [(1, 1), (8, 8), (9, 21), (30, 17)],
+    3: [(1, 1, 1), (8, 9, 10), (13, 4, 7)],
+}
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,8 @@ from tasks.nuclei.measures import metrics, scores
 SMALL, LARGE = np.zeros((20, 24), np.int32), np.zeros((40, 30), np.int32)
 SMALL[2:8, 2:8], SMALL[12:18, 12:18] = 1, 2
 LARGE[5:15, 5:15], LARGE[25:35, 15:25] = 1, 3  # of the second nothing is left
-SPLIT = Split(Ragged([np.float32(4 + 100 * (SMALL > 0)), np.float32(13 + 20 * (LARGE > 0))]), Ragged([SMALL, LARGE]))
+PICTURES = (4 + 100 * (SMALL > 0)).astype(np.float32), (13 + 20 * (LARGE > 0)).astype(np.float32)
+SPLIT = Split(Ragged(PICTURES), Ragged([SMALL, LARGE]))
 
 
 def outputs(*found: np.ndarray) -> list[np.ndarray]:
@@ -44,11 +45,10 @@ def test_what_is_missed_and_what_is_found_in_vain() -> None:
 
 
 def test_an_outline_may_be_off_by_two_pixels() -> None:
-    for off, value in ((2, 1.0), (4, 0.0)):
+    for off, value in ((1, 1.0), (4, 0.0)):  # at corners it is off by more, of 1 by 1.4
         larger = np.zeros_like(LARGE)
         larger[5 - off : 15 + off, 5 - off : 15 + off] = larger[25 - off : 35 + off, 15 - off : 25 + off] = 1
-        found = scores(SPLIT, outputs(SMALL, larger)).columns["boundary_f1"][1]
-        assert found == pytest.approx(value, abs=0.06)  # at corners it is off by more
+        assert scores(SPLIT, outputs(SMALL, larger)).columns["boundary_f1"][1] == value
 
 
 def test_pictures_without_nuclei_are_right_where_nothing_is_found() -> None:

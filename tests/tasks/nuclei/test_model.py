@@ -32,7 +32,7 @@ def test_skips_are_what_the_models_differ_in(config: UNetConfig) -> None:
 @pytest.mark.slow
 def test_circles_are_learnt_and_served_as_they_are_learnt(tmp_path: Path) -> None:
     """The metrics of the exported graph, by ONNX Runtime, are those of the Keras model."""
-    config = dataclasses.replace(circles.TASK.models["unet"], filters=4, epochs=3)
+    config = dataclasses.replace(UNET, filters=4, epochs=3)
     keras.utils.set_random_seed(1)
     model = build(config)
     fit(model, circles.load("train"), circles.load("validation"), config)

@@ -10,6 +10,14 @@ const CSS = `
   .seen canvas { width: 96px; max-height: 96px; border-radius: 6px; background: var(--track); object-fit: contain;
     image-rendering: pixelated; }`;
 
+/** A PNG file in base64 as an image that can be drawn. */
+export async function load(png) {
+  const image = new Image();
+  image.src = `data:image/png;base64,${png}`;
+  await image.decode();
+  return image;
+}
+
 /** Paints the values of an item, 0 to `white`, onto a canvas, which gets the item's size; with nothing it is blank. */
 export function paint(canvas, image, { shape, white }) {
   [canvas.height, canvas.width] = shape; // which also wipes it

@@ -1,7 +1,7 @@
-// A mask over what the model saw, filled or as outlines, as strong as one likes it; each class's share, and where
-// objects are told apart, how many there are.
+// A mask over what the model saw of the picture, filled or as outlines, as strong as one likes it; each class's share,
+// and where objects are told apart, how many there are.
 
-import { paint } from "../seen.js";
+import { load, paint } from "../seen.js";
 
 const COLOURS = [[15, 107, 104], [201, 88, 32], [102, 77, 173], [178, 40, 84], [60, 120, 30], [140, 110, 0]];
 
@@ -45,9 +45,7 @@ export default function create(place, page) {
 
   /** The class of each pixel of a grey PNG file. */
   async function classes(png) {
-    const image = new Image();
-    image.src = `data:image/png;base64,${png}`;
-    await image.decode();
+    const image = await load(png);
     const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
     const context = canvas.getContext("2d");
     context.drawImage(image, 0, 0);
@@ -86,13 +84,15 @@ export default function create(place, page) {
     async show(answer) {
       const own = ++newest;
       const found = answer ? await classes(answer.mask) : NONE;
+      const seen = answer?.seen ? await load(answer.seen) : null;
       if (own !== newest) return;
       paintMask((shown = found));
       paint(under, answer?.image, { shape: [found.height, found.width], white: page.model.white });
+      if (seen) under.getContext("2d").drawImage(seen, 0, 0, found.width, found.height);
       for (const name of [".layers", ".opacity", ".outline"]) place.querySelector(name).hidden = !answer;
       const counted = answer?.objects === undefined ? "" : `Number of ${page.model.classes[1]}: ${answer.objects}.`;
-      const empty = page.subject ? "no mask yet" : `Choose a ${page.model.noun} to see its mask here.`;
-      state.textContent = answer ? counted : empty;
+      const none = page.subject ? "no mask yet" : `Choose a ${page.model.noun} to see its mask here.`;
+      state.textContent = answer ? counted : none;
       save.hidden = !answer;
       save.href = answer ? `data:image/png;base64,${answer.mask}` : "";
       showShares(answer?.shares);

@@ -1,0 +1,63 @@
+"""Micrographs and their masks, as the served model takes and gives them."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow.exceptions import MlflowException
+from onnx import TensorProto
+
+from served.any_size import Micrographs
+from served.model import OnnxModel
+from served.pictures import Masks
+from tests.served.graphs import encoded, loaded
+
+VALUES = np.array([[0, 70_000, 2.5], [-1, 4, 8]], np.float32)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> OnnxModel:
+    return loaded(tmp_path, TensorProto.FLOAT, ("height", "width"), "micrographs")
+
+
+@pytest.mark.parametrize(
+    "item", [VALUES, VALUES.tolist(), encoded(VALUES, format="TIFF")], ids=["array", "numbers", "file"]
+)
+def test_micrographs_of_many_sizes_come_as_values_or_as_files(model: OnnxModel, item: Any) -> None:
+    found, other = model.predict(None, [item, [[3.0]]])
+    np.testing.assert_array_equal(found, 2 * VALUES)
+    np.testing.assert_array_equal(other, [[6.0]])
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ([1.0], r"expected an item of shape \(height, width\), received \(1,\)"),
+        ([[[1.0]]], r"expected an item of shape \(height, width\), received \(1, 1, 1\)"),
+        ([[]], f"expected 1 to {Micrographs.most} pixels, received 0"),
+        ([[float("nan")]], "expected finite numbers only"),
+        ([[1, 2], [3]], r"expected an item of shape \(height, width\), received a ragged list"),
+        (base64.b64encode(b"seven").decode(), "expected a PNG, TIFF or JPEG picture, received something else"),
+        (np.zeros((2049, 2048), np.float32), f"expected 1 to {Micrographs.most} pixels, received 4196352"),
+    ],
+)
+def test_what_is_no_micrograph_is_refused(model: OnnxModel, item: Any, message: str) -> None:
+    with pytest.raises(MlflowException, match=message):
+        model.predict(None, [item])
+
+
+def test_many_large_ones_in_a_request_are_refused(model: OnnxModel) -> None:
+    large = np.zeros((2048, 2048), np.float32)
+    with pytest.raises(MlflowException, match="expected at most 4194304 pixels in all"):
+        model.predict(None, [large, [[1.0]]])
+
+
+def test_a_mask_is_a_file_where_one_came() -> None:
+    probabilities = np.array([[[[0.9, 0.1], [0.2, 0.8]]]], np.float32)
+    writer = Masks()
+    np.testing.assert_array_equal(writer.one(probabilities, as_file=False), probabilities[0])
+    assert writer.one(probabilities, as_file=True) == encoded(np.array([[0, 1]], np.uint8), compress_level=1)
