@@ -56,7 +56,8 @@ class Variation:
     def _seen(
         self, volume: np.ndarray, label: np.ndarray, sides: tuple[int, ...], generator: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        beyond = np.subtract(volume.shape, sides)  # what the window does not cover, or below 0, what covers nothing
+        # How much longer the volume is than the window, which begins anywhere in it, or before it where that is larger.
+        beyond = np.subtract(volume.shape, sides)
         start = np.where(beyond > 0, np.floor(generator.uniform(size=3) * (beyond + 1)), beyond // 2)
         places = np.indices(sides, np.float32)
         if self.varied:

@@ -29,9 +29,8 @@ DIGESTS = {
 }
 TRAIN_PATIENTS, VALIDATION_PATIENTS = 119, 17  # of the 170; 34 are for test
 TRAIN_SIZE = 184  # volumes
-NUMBER = re.compile(
-    r"hippocampus_(\d+)\.nii\.gz"
-)  # of a volume, in its file's name; macOS left a file "._<name>" beside each
+# A volume's file, with its number. In the archive macOS has left a file "._<name>" beside each, which is none.
+NUMBER = re.compile(r"hippocampus_(\d+)\.nii\.gz")
 Files = dict[str, dict[str, bytes]]  # {"images" or "labels": {name: content}}
 
 
@@ -41,7 +40,8 @@ def load(name: SplitName) -> Split:
     arrays = everything()
     volumes, labels = (parted(arrays[kind], arrays["shapes"]) for kind in ("values", "labels"))
     rows = by_patient(arrays["numbers"])[name]
-    return Split(Ragged([volumes[row] for row in rows]), Ragged([labels[row].astype(np.int32) for row in rows]))
+    inputs = Ragged([volumes[row].copy() for row in rows])  # a view would keep all volumes in memory
+    return Split(inputs, Ragged([labels[row].astype(np.int32) for row in rows]))
 
 
 def everything() -> Arrays:
