@@ -10,6 +10,7 @@ import numpy as np
 
 from forms import answers, form
 from forms.outputs import Outputs
+from forms.pictures import pixels
 
 SHARES_TOLERANCE = 1e-2  # of what has to add up to 1, in whatever precision it was computed
 
@@ -56,6 +57,14 @@ class Answer(form.Form):
         orders; the difference is some 1e-6 of a network's outputs."""
         return 1e-4
 
+    def received(self, sent: str) -> np.ndarray:
+        """An answer that came as a file in base64, (...).
+
+        Raises:
+            ValueError, OSError: It is none.
+        """
+        return pixels(sent)
+
     def difference(self, sent: np.ndarray, other: np.ndarray) -> float:
         """How far apart two models' answers to the same items are, as they were sent: by `tolerance` at most if the one
         is the other's copy."""
@@ -76,8 +85,13 @@ class Answer(form.Form):
     def sent(self, served: Outputs, as_files: bool) -> Any:
         return served.tolist()
 
-    def reply(self, served: Outputs) -> dict[str, Any]:
-        """What the gateway says to one item, of which `served` (...) is the answer."""
+    def reply(self, served: Outputs, file: bytes | None = None) -> dict[str, Any]:
+        """What the gateway says to one item, of which `served` (...) is the answer.
+
+        Args:
+            served: The answer.
+            file: What the item came as; None where it came as numbers.
+        """
         raise NotImplementedError
 
     def schema(self) -> dict[str, Any]:

@@ -55,12 +55,17 @@ class Item(form.Form):
     noun: ClassVar[str] = ""  # for what a person may send as a file, e.g. "picture"; empty where nothing is taken
     files: ClassVar[str] = ""  # what such a file may be, in a sentence
     # Of a side that may be any, how much the network sees at once; 0 for all of it. See served/windows.py.
-    window: ClassVar[int] = 0
+    window = 0
     smaller: ClassVar[str] = ""  # what to do about one that takes too much to be decoded, in a sentence
     unreadable: ClassVar[str] = "encoding"  # what one counts as in the metrics whose decoding has no end
 
     def metadata(self) -> dict[str, Any]:
         return super().metadata() | {"reader": self.reader}
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """What a model that is served needs to read it, besides what all need."""
+        return ()
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -98,6 +98,15 @@ def png(pixels: np.ndarray) -> str:
     return base64.b64encode(buffer.getvalue()).decode()
 
 
+def pixels(sent: str) -> np.ndarray:
+    """A picture that came as a file, (H, W, 3) uint8.
+
+    Raises:
+        ValueError, OSError: It is none.
+    """
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(sent))))
+
+
 def work(data: bytes) -> int:
     """How long decoding a PNG or JPEG file will take, in pixels that a scan of a JPEG passes over, about 1 ns each.
 

@@ -6,6 +6,7 @@ import importlib
 import pkgutil
 import re
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,16 +94,21 @@ def fitted_to(task: Task, model: Any, split: Split) -> keras.Model:
     if len(getattr(model, "inputs", None) or ()) != 1:
         raise UserError(f"Expected a model with one input, made of keras.Input, received {type(model).__name__}.")
     taken, item = tuple(model.inputs[0].shape[1:]), task.item.shape(split.inputs)
-    if len(taken) != len(item) or any(a is not None and a != b for a, b in zip(taken, item, strict=True)):
+    if not _fits(taken, item):
         raise UserError(f"The model takes items of the shape {taken}, those of {task.name} have {item}.")
     items = keras.Input(item, dtype=split.inputs.dtype.name)
     adapted = keras.Model(items, model(keras.ops.cast(items, model.inputs[0].dtype)))
     check_outputs(task, adapted.output)
     right = task.answer.perfect(split.take(range(1)).targets)  # type: ignore[arg-type]  # rows
     for given, expected in zip(arrays(adapted.output), [] if right is None else arrays(right), strict=False):
-        if tuple(given.shape[1:]) != tuple(expected.shape[1:]):
+        if not _fits(given.shape[1:], expected.shape[1:]):
             raise UserError(
                 f"The model gives outputs of the shape {tuple(given.shape[1:])}, the answer of {task.name} has "
                 f"{tuple(expected.shape[1:])}."
             )
     return adapted
+
+
+def _fits(given: Sequence[int | None], expected: Sequence[int | None]) -> bool:
+    """Whether a model's sides are those of the task. The model may leave some open, where they may be any."""
+    return len(given) == len(expected) and all(a is None or a == b for a, b in zip(given, expected, strict=True))

@@ -1,13 +1,14 @@
 """Items that have sizes of their own: each is a batch."""
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from .micrograph_file import MOST_PIXELS, grey_values
 from .refusal import Refused
-from .values import Values, unpacked
+from .values import Shape, Values, unpacked
+from .volume_file import MOST_VOXELS, VolumeError, check_spacing, check_values, header, voxels
 
 
 class OfAnySize(Values):
@@ -58,6 +59,39 @@ class OfAnySize(Values):
     def _size(self, shape: tuple[int, ...]) -> int:
         """Of an item, in pixels or voxels."""
         return math.prod(side for known, side in zip(self.shape, shape, strict=True) if known is None)
+
+
+class Volumes(OfAnySize):
+    """Reads volumes (right, front, up) float32.
+
+    Args:
+        shape: Of one item.
+        dtype: Of one item.
+        spacing: How far voxels of a file have to be apart, in mm; 0 where it plays no part.
+    """
+
+    most = MOST_VOXELS
+    unit = "voxels"
+    sides = "right, front, up"
+
+    def __init__(self, shape: Shape, dtype: np.dtype, spacing: float) -> None:
+        super().__init__(shape, dtype)
+        self._spacing = spacing
+
+    @classmethod
+    def of(cls, item: dict[str, Any], shape: Shape, dtype: np.dtype) -> Self:
+        return cls(shape, dtype, item["spacing"])
+
+    def read(self, data: bytes) -> np.ndarray:
+        try:
+            head = header(data)
+            if self._spacing:
+                check_spacing(head, self._spacing)
+            values = voxels(data, head)
+            check_values(values)
+        except VolumeError as error:
+            raise Refused(error.kind, str(error)) from None
+        return values.astype(self.dtype, copy=False)
 
 
 class Micrographs(OfAnySize):

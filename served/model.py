@@ -13,16 +13,17 @@ import pandas as pd
 import yaml
 from mlflow.pyfunc.model import PythonModel
 
-from .any_size import Micrographs
+from .answers import Masks, Named, Numbers, Painted, Probabilities, VolumeMasks
+from .any_size import Micrographs, Volumes
 from .features import Features, Hidden
 from .metrics import Metrics, registered_as, serve_metrics
-from .pictures import Masks, Painted, Pictures, PicturesOfAnySize
+from .pictures import Pictures, PicturesOfAnySize
 from .protocol import name_requests, take_every_payload
 from .record import Count, Recorder, outputs_of, source_of
 from .record_files import settings
 from .refusal import Refused
 from .session import HIDDEN, Session
-from .values import Named, Numbers, Probabilities, Rows, Values
+from .values import Rows, Values
 from .windows import Windowed
 
 # Where there is no type hint, MLflow warns whoever loads the model; where there is one that it knows how to check, it
@@ -32,15 +33,23 @@ if TYPE_CHECKING:
 else:
     Given = np.ndarray
 
+SMALL_BYTES = 2**20  # of an output
 # By the names that the metadata of the item's and the answer's form have for them.
-READERS = {
+READERS: dict[str, type[Values]] = {
     "values": Values,
     "rows": Rows,
     "pictures": Pictures,
     "pictures of any size": PicturesOfAnySize,
     "micrographs": Micrographs,
+    "volumes of any size": Volumes,
 }
-WRITERS = {"numbers": Numbers, "probabilities": Probabilities, "pictures": Painted, "masks": Masks}
+WRITERS = {
+    "numbers": Numbers,
+    "probabilities": Probabilities,
+    "pictures": Painted,
+    "masks": Masks,
+    "volume masks": VolumeMasks,
+}
 
 
 class OnnxModel(PythonModel):
@@ -175,21 +184,28 @@ class OnnxModel(PythonModel):
     def _answers(self, items: Any, batches: list[np.ndarray]) -> Any:
         if not self.any_size:
             return self._values(batches[0])
-        answers = [self._one(batch, isinstance(item, str)) for batch, item in zip(batches, items, strict=True)]
+        sent = [item if isinstance(item, str) else None for item in items]
+        answers = [self._one(batch, file) for batch, file in zip(batches, sent, strict=True)]
         return self._writer.together(answers)
 
-    def _one(self, batch: np.ndarray, as_file: bool) -> Any:
-        """The answer to the one item of a batch."""
+    def _one(self, batch: np.ndarray, sent: str | None) -> Any:
+        """The answer to the one item of a batch, and to the file in base64 that it came as, if it did."""
         with self._one_picture:  # a few large ones at once would take gigabytes
             values = self._values(batch)
-        return self._writer.one(values, as_file)
+        return self._writer.one(values, sent)
 
     def _values(self, batch: np.ndarray) -> Any:
         outputs = self._session.run(batch)
-        # numpy's own `all` is slow here: the network has just displaced its code from the cache.
-        if any(0 in np.isfinite(one).tobytes() for one in outputs.values()):
+        if not all(_is_finite(one) for one in outputs.values()):
             raise Refused("range", "the model has no finite answer for this input")
         return self._writer.values(outputs)
+
+
+def _is_finite(output: np.ndarray) -> bool:
+    if output.nbytes < SMALL_BYTES:
+        # numpy's own `all` is slow here: the network has just displaced its code from the cache.
+        return 0 not in np.isfinite(output).tobytes()
+    return all(np.isfinite(part).all() for one in output for part in one)  # what is found out takes memory, too
 
 
 def profile_of(file: Path) -> tuple[Hidden | None, bool]:
@@ -202,10 +218,7 @@ def profile_of(file: Path) -> tuple[Hidden | None, bool]:
 
 def reader_of(item: dict[str, Any], session: Session) -> Values:
     """What reads the items that metadata describe."""
-    reader = READERS[item["reader"]]
-    if reader is Rows:
-        return Rows(session.shape, session.dtype, item["columns"], item.get("choices"), item.get("missing"))
-    return reader(session.shape, session.dtype)
+    return READERS[item["reader"]].of(item, session.shape, session.dtype)
 
 
 def writer_of(answer: dict[str, Any]) -> Numbers | Named:

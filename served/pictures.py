@@ -1,6 +1,5 @@
 """Items and answers that are pictures: as numbers, or as PNG and JPEG files in base64."""
 
-import binascii
 import io
 import math
 
@@ -11,7 +10,7 @@ from .any_size import OfAnySize
 from .features import Features, of_pictures
 from .picture_file import JPEG, MOST_SCANS, PNG, SCAN, bare, ended, upright
 from .refusal import Refused
-from .values import Numbers, Values
+from .values import Values
 
 MOST_PIXELS = 2**20  # of the pictures of any size in a request; what running the model takes grows with them
 SIGNATURES = (PNG, JPEG + b"\xff")
@@ -97,27 +96,3 @@ class PicturesOfAnySize(OfAnySize, Pictures):
 
     def _turned(self, image: Image.Image, exif: bytes) -> Image.Image:
         return upright(image, exif)
-
-
-class Painted(Numbers):
-    """Writes pictures, red, green and blue in 0..255: as whole numbers, or as PNG files in base64."""
-
-    def array(self, output: np.ndarray) -> np.ndarray:
-        return np.rint(output).clip(0, 255).astype(np.uint8)
-
-    def one(self, values: np.ndarray, as_file: bool) -> np.ndarray | str:
-        return _png(values[0]) if as_file else super().one(values, as_file)
-
-
-class Masks(Numbers):
-    """Writes of each pixel the probability of each class, or to what came as a file a grey PNG file in base64, whose
-    values are the likeliest classes."""
-
-    def one(self, values: np.ndarray, as_file: bool) -> np.ndarray | str:
-        return _png(values[0].argmax(axis=-1).astype(np.uint8)) if as_file else super().one(values, as_file)
-
-
-def _png(pixels: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)  # the next level takes twice as long
-    return binascii.b2a_base64(buffer.getvalue(), newline=False).decode()

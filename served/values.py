@@ -2,7 +2,7 @@
 
 import binascii
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,11 @@ class Values:
         self.dtype = dtype
         self.item_bytes = math.prod(side or 1 for side in shape) * dtype.itemsize
         self._sent = dtype.newbyteorder("<")  # as raw values are sent
+
+    @classmethod
+    def of(cls, item: dict[str, Any], shape: Shape, dtype: np.dtype) -> Self:
+        """What reads the items that metadata describe."""
+        return cls(shape, dtype)
 
     @property
     def expected(self) -> str:
@@ -212,6 +217,10 @@ class Rows(Values):
         self._plain = not any(self._choices) and not missing
         self._places = [{word: place for place, word in enumerate(words)} for words in self._choices]
 
+    @classmethod
+    def of(cls, item: dict[str, Any], shape: Shape, dtype: np.dtype) -> Self:
+        return cls(shape, dtype, item["columns"], item.get("choices"), item.get("missing"))
+
     def listed(self, given: Any) -> Any:
         """A table may also be a dictionary of columns."""
         if isinstance(given, np.ndarray) and given.ndim == 2 and not self._plain:
@@ -279,68 +288,3 @@ class Rows(Values):
             more = f" and {len(missing) - 1} more columns" if len(missing) > 1 else ""
             said = "" if None in self._missing else ". A value that is missing is null"
             raise Refused("shape", f"expected the columns of the table, received none for {missing[0]!r}{more}{said}")
-
-
-class Numbers:
-    """Writes an answer as the network gives it."""
-
-    def check(self, outputs: list[str]) -> None:
-        """Sees to it that no output would be dropped."""
-        if len(outputs) != 1:
-            raise ValueError(f"the graph has the outputs {sorted(outputs)}, its answer is one")
-
-    def values(self, outputs: dict[str, np.ndarray]) -> np.ndarray:
-        """What is answered, of shape (N, ...), where this is the one output."""
-        (output,) = outputs.values()
-        return self.array(output)
-
-    def array(self, output: np.ndarray) -> np.ndarray:
-        """What is answered, of shape (N, ...) as the output is."""
-        return output
-
-    def asked(self, values: Any, params: dict[str, Any]) -> Any:
-        """What is answered, in the way that is asked for."""
-        return values
-
-    def one(self, values: np.ndarray, as_file: bool) -> np.ndarray | str:
-        """The answer (...) to the one item of `values` (1, ...), which may have come as a file."""
-        first: np.ndarray = values[0]
-        return first
-
-    def together(self, answers: list[Any]) -> Any:
-        """The answers to several items, each given by `one`."""
-        return answers
-
-
-class Probabilities(Numbers):
-    """Writes a probability of each class, or where `labels` asks for it, the place of the likeliest one."""
-
-    def asked(self, values: np.ndarray, params: dict[str, Any]) -> np.ndarray:
-        return values.argmax(axis=1) if params.get("labels") else values
-
-
-class Named:
-    """Writes several answers, each under the name of its output.
-
-    Args:
-        writers: What writes each of them.
-    """
-
-    def __init__(self, writers: dict[str, Numbers]) -> None:
-        self._writers = writers
-
-    def check(self, outputs: list[str]) -> None:
-        if sorted(outputs) != sorted(self._writers):
-            raise ValueError(f"the graph has the outputs {sorted(outputs)}, its answer {sorted(self._writers)}")
-
-    def values(self, outputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {name: writer.array(outputs[name]) for name, writer in self._writers.items()}
-
-    def asked(self, values: dict[str, Any], params: dict[str, Any]) -> dict[str, Any]:
-        return {name: writer.asked(values[name], params) for name, writer in self._writers.items()}
-
-    def one(self, values: dict[str, np.ndarray], as_file: bool) -> dict[str, np.ndarray | str]:
-        return {name: writer.one(values[name], as_file) for name, writer in self._writers.items()}
-
-    def together(self, answers: list[Any]) -> Any:
-        return {name: [answer[name] for answer in answers] for name in self._writers}

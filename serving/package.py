@@ -45,7 +45,7 @@ set_model(OnnxModel())
 # there. No TensorFlow. There is no uvloop for Windows: a model that was trained there does without.
 IMPORTED = ("mlflow", "numpy", "onnxruntime", "pillow", "prometheus-client", "pyyaml", "httptools")
 UVLOOP = () if sys.platform == "win32" else (f'uvloop=={version("uvloop")}; sys_platform != "win32"',)
-REQUIREMENTS = (*(f"{name}=={version(name)}" for name in IMPORTED), *UVLOOP)
+REQUIREMENTS = (*(f"{name}=={version(name)}" for name in IMPORTED), *UVLOOP)  # of every model
 METADATA_VERSION = 2  # of what `package` writes; 1 had `presentation` for item and answer
 
 
@@ -64,12 +64,14 @@ class Package:
         outputs: The served outputs for the validation split, by name where there are several.
         parity: Largest absolute difference between the ONNX and the Keras outputs on the validation split.
         metadata: What those who serve the model have to know of it.
+        requirements: What has to be installed where it is served.
     """
 
     folder: Path
     code: str
     artifacts: dict[str, str]
     metadata: dict[str, Any]
+    requirements: list[str]
     config: dict[str, bool]
     signature: ModelSignature
     example: Any
@@ -96,7 +98,7 @@ class Package:
                 python_model=str(self.folder / "model.py"),
                 code_paths=[str(self.folder / self.code)],
                 artifacts=self.artifacts,
-                pip_requirements=list(REQUIREMENTS),
+                pip_requirements=self.requirements,
                 metadata=self.metadata,
                 model_config=self.config,
                 signature=self.signature,
@@ -149,6 +151,7 @@ def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> 
             "answer": task.answer.metadata(),
             "weights_digest": weights_digest(model),
         },
+        requirements=[*REQUIREMENTS, *(f"{name}=={version(name)}" for name in task.item.packages)],
         config=dict(task.answer.params),
         signature=signature_of(task.item, task.answer, validation.inputs, folder / "model.onnx", served),
         example=example_of(task.item, validation.inputs),

@@ -18,7 +18,6 @@ from mlflow.pyfunc import save_model
 
 from forms import answer, item
 from forms.answer import Answer
-from forms.answers.picture import pixels
 from forms.earlier import as_now
 from forms.form import UnknownFormError
 from forms.item import Item
@@ -65,6 +64,19 @@ class Golden:
         sent = {self._way(index): request["body"]["inputs"] for index, request in enumerate(self.requests)}
         items: list[Any] = next(sent[way] for way in ways if way in sent)
         return items
+
+    def numbers(self, predictions: Any) -> Any:
+        """Predictions as arrays of numbers, by name where there are several; they may come as files."""
+        return each(
+            lambda sent, form: np.asarray([form.received(one) if isinstance(one, str) else one for one in sent], float),
+            predictions,
+            self.forms,
+        )
+
+    @property
+    def forms(self) -> Any:
+        """The form of the answer, by name where there are several."""
+        return self.answer.named or self.answer
 
     def _way(self, index: int) -> str:
         """Earlier code did not name it; numbers came first, then bytes, then files."""
@@ -298,11 +310,10 @@ def _difference(client: Client, request: dict[str, Any], golden: Golden) -> floa
     text = reply.body[:200].decode(errors="replace")
     if reply.status != 200:
         raise RehearsalError(f"a golden request got HTTP {reply.status}: {text}")
-    expected = numbers(request["predictions"])
+    expected = golden.numbers(request["predictions"])
     try:
-        served = numbers(json.loads(reply.body)["predictions"])
-        forms = golden.answer.named or golden.answer
-        return float(max(arrays(each(_compared, expected, served, golden.tolerance, forms))))
+        served = golden.numbers(json.loads(reply.body)["predictions"])
+        return float(max(arrays(each(_compared, expected, served, golden.tolerance, golden.forms))))
     except (KeyError, IndexError, AttributeError, TypeError, ValueError, OSError):
         raise RehearsalError(f"a golden request got no predictions: {text}") from None
 
@@ -323,10 +334,3 @@ def _compared(expected: np.ndarray, served: np.ndarray, tolerance: float, form: 
             f"its answers differ from the golden ones by {difference:.2g}, at most {tolerance:.2g} is allowed"
         )
     return difference
-
-
-def numbers(predictions: Any) -> Any:
-    """Predictions as arrays of numbers, by name where there are several; a picture may come as a file, in base64."""
-    return each(
-        lambda sent: np.asarray([pixels(one) if isinstance(one, str) else one for one in sent], float), predictions
-    )

@@ -60,7 +60,7 @@ def fetch(name: str, sources: Sequence[tuple[str, Callable[[], Arrays]]], digest
 
     def cached() -> Arrays:
         try:
-            return verified(_read_npz(path), digests)
+            return verified(read_npz(path), digests)
         except SourceError as error:
             logger.warning("The cached %s is damaged (%s); it will be replaced.", path, error)
             raise
@@ -151,18 +151,22 @@ def keras_dataset(name: str) -> Arrays:
     return arrays
 
 
-def keras_file(origin: str, sha256: str) -> Path:
+def keras_file(origin: str, digest: str) -> Path:
     """A file that Keras downloads to our cache and verifies.
+
+    Args:
+        origin: Where it is.
+        digest: Its SHA-256, or where its makers publish no other, its MD5, in hexadecimal digits.
 
     Raises:
         SourceError: Keras could not download it.
     """
     import keras
 
-    name, folder = origin.rpartition("/")[2], cache_folder()
+    name, folder = origin.partition("?")[0].rpartition("/")[2], cache_folder()
     with keras_downloads():
         folder.mkdir(parents=True, exist_ok=True)  # Keras would take another
-        return Path(keras.utils.get_file(name, origin, cache_dir=folder, file_hash=sha256))
+        return Path(keras.utils.get_file(name, origin, cache_dir=folder, file_hash=digest))
 
 
 @contextmanager
@@ -258,7 +262,12 @@ def verified(arrays: Arrays, digests: Mapping[str, str]) -> Arrays:
     return arrays
 
 
-def _read_npz(path: Path) -> Arrays:
+def read_npz(path: Path) -> Arrays:
+    """The arrays of an .npz file.
+
+    Raises:
+        SourceError: There is no such file, or it is damaged.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}

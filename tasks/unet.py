@@ -91,7 +91,8 @@ def unet(rank: int, classes: int, filters: int, depth: int, skips: bool = True, 
     """The untrained network: items (N, *sides) float32 to probabilities (N, *sides, classes), which sum to 1.
 
     As in the paper's section 2, but for `same` padding, so that outputs are as large as items, batch normalisation
-    (Ioffe & Szegedy 2015), and upsampling before a convolution in place of a transposed one (Odena et al. 2016).
+    (Ioffe & Szegedy 2015), and on the way up a convolution of 1×1 and upsampling in place of a transposed one: all that
+    it makes of a place is the same, so there is no checkerboard (Odena et al. 2016).
 
     Args:
         rank: Sides of an item, 2 or 3.
@@ -111,7 +112,7 @@ def unet(rank: int, classes: int, filters: int, depth: int, skips: bool = True, 
         x = POOLING[rank](2)(x)
     x = _level(x, rank, filters * 2**depth)
     for level in reversed(range(depth)):
-        x = _convolution(UPSAMPLING[rank](2)(x), rank, filters * 2**level)
+        x = UPSAMPLING[rank](2)(CONVOLUTION[rank](filters * 2**level, 1)(x))  # before it there are fewer places
         if skips:
             x = layers.Concatenate()([passed[level], x])
         x = _level(x, rank, filters * 2**level)

@@ -12,7 +12,7 @@ import numpy as np
 import requests
 
 from registry.ledger import ALIAS
-from serving.rehearsal import numbers, read_golden
+from serving.rehearsal import read_golden
 
 
 def docker(*arguments: str) -> str:
@@ -70,5 +70,5 @@ def check_golden(container: Container, name: str) -> None:
     for request in golden.requests:
         reply = container.invoke(request["body"]["inputs"])
         assert reply.status_code == 200, reply.text
-        served, expected = numbers(reply.json()["predictions"]), numbers(request["predictions"])
+        served, expected = golden.numbers(reply.json()["predictions"]), golden.numbers(request["predictions"])
         np.testing.assert_allclose(served, expected, atol=golden.tolerance)

@@ -19,7 +19,7 @@ ALLOWED = {
     "monitoring": ("monitoring", "pages", "forms", "served", "tasks.contract"),
     "studies": ("studies", "pages", "tasks.contract"),
     "pages": (),
-    "forms": ("forms", "served.micrograph_file", "served.picture_file", "served.words"),
+    "forms": ("forms", "served.micrograph_file", "served.picture_file", "served.volume_file", "served.words"),
     "contract": ("contract", "forms", "served.machine", "tasks"),
     "tasks": ("tasks", "forms", "served.words"),
     "tasks/contract.py": ("contract",),

@@ -21,12 +21,12 @@ from lifecycle.used_code import used_code
 from serving.package import package
 from tasks.contract import Config, Split, SplitName, Task, batches, get_task, task_names
 from tests.conftest import ROOT, available
-from tests.toys import bloom, diabetes, negative, rods, strokes
+from tests.toys import bloom, bubbles, diabetes, negative, rods, strokes
 
 MOST_EXAMPLES, MOST_VALUES = 64, 2**17
 CORNER = 128  # pixels, of pictures that may be of any size
 
-TOYS = {toy.TASK.name: toy.TASK for toy in (bloom, diabetes, negative, rods, strokes)}
+TOYS = {toy.TASK.name: toy.TASK for toy in (bloom, bubbles, diabetes, negative, rods, strokes)}
 NAMES = [*task_names(), *TOYS]
 
 
@@ -66,7 +66,7 @@ def some(name: str, split_name: SplitName) -> Split:
     split = known(name).load(split_name)
     first, has_place_for_place = split.inputs[0], split.inputs.shape == getattr(split.targets, "shape", None)
     size = first[:CORNER, :CORNER].size if has_place_for_place else first.size
-    rows = batches(split.inputs, max(2, min(MOST_EXAMPLES, MOST_VALUES // size)))[0]
+    rows = batches(split.inputs, max(2, min(MOST_EXAMPLES, len(split), MOST_VALUES // size)))[0]
     inputs, targets = split.inputs[rows], each(lambda one: one[rows], split.targets)
     if has_place_for_place:
         inputs, targets = (one[:, :CORNER, :CORNER] for one in (inputs, targets))

@@ -11,18 +11,19 @@ import re
 import shutil
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 from flask.testing import FlaskClient
 from mlflow import MlflowClient
+from nibabel.nifti1 import Nifti1Image
 from PIL import Image
 from sklearn.datasets import load_sample_image
 
 from forms.answers.labels import Labels
 from forms.answers.number import Number
-from forms.answers.picture import pixels
 from forms.answers.several import Several
-from forms.pictures import png
+from forms.pictures import pixels, png
 from lifecycle import training
 from lifecycle.building import build
 from lifecycle.promotion import promote
@@ -37,7 +38,7 @@ from tasks.contract import Task, UserError, get_task
 from tests.conftest import use_store
 from tests.containers import Container, check_golden, docker, workers
 from tests.forms.scanned import affine_of, file, stored_as
-from tests.toys import bloom, diabetes, negative, rods, strokes
+from tests.toys import bloom, bubbles, diabetes, negative, rods, strokes
 
 
 def served(client: MlflowClient, task: Task) -> FlaskClient:
@@ -182,6 +183,29 @@ def test_a_volume_gets_a_label_however_its_axes_run(store: MlflowClient, no_figu
         assert reply["prediction"] == straight["prediction"]
         right.append(reply["prediction"] == target)
     assert (gateway.get("/model").json or {})["figures"]["test_accuracy"] == pytest.approx(np.mean(right))
+
+
+@pytest.mark.slow
+def test_a_volume_of_any_size_gets_a_mask_that_lies_where_it_does(store: MlflowClient, no_figures: None) -> None:
+    task = bubbles.TASK
+    evaluate(task, train(task, task.configure()).model_uri)
+    assert promote(task, "best")
+    gateway = served(store, task)
+    model = mlflow.pyfunc.load_model("models:/bubbles@champion")
+    generator = np.random.default_rng(4)
+    axes, signs = (2, 0, 1), (-1, 1, -1)
+    for sides in ((12, 11, 10), (5, 6, 7), (40, 17, 33)):  # the last is larger than a window
+        volume, right = bubbles.box(sides, generator)
+        sent = gzip.compress(file(stored_as(volume, axes, signs), affine_of(axes, signs)))
+        reply = gateway.post("/predict", data={"volume": (io.BytesIO(sent), "box.nii.gz")}).json or {}
+        mask = Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(reply["mask"])))
+        np.testing.assert_array_equal(mask.affine, affine_of(axes, signs))
+        found = np.asarray(mask.dataobj)
+        wanted = stored_as(right, axes, signs)
+        assert 2 * (found * wanted).sum() / (found.sum() + wanted.sum()) > 0.75
+        assert reply["millilitres"]["bubble"] == pytest.approx(found.sum() * 0.008)
+        (again,) = model.predict([base64.b64encode(sent).decode()])
+        assert base64.b64decode(again) == base64.b64decode(reply["mask"])
 
 
 def test_an_output_that_the_task_does_not_name_is_an_error(store: MlflowClient) -> None:

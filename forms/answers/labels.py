@@ -44,7 +44,7 @@ class Labels(Answer):
         """The likeliest label is the same."""
         return served.shape == other.shape and bool(served.argmax() == other.argmax())
 
-    def reply(self, served: np.ndarray) -> dict[str, Any]:
+    def reply(self, served: np.ndarray, file: bytes | None = None) -> dict[str, Any]:
         return {"prediction": int(served.argmax()), "probabilities": [served.tolist()]}
 
     def schema(self) -> dict[str, Any]:

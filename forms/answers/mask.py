@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -22,15 +22,14 @@ class Mask(Answer):
         classes: Their names, in the order of the outputs; the first is the background.
         objects: Whether targets number single objects, from 1, all of the one class beside the background. The answer
             then tells how many there are, see forms.objects.
-        sides: Of what is masked: 2 of a picture, 3 of a volume.
     """
 
-    writer = "masks"
+    writer: ClassVar[str] = "masks"
+    rank: ClassVar[int] = 2  # sides of what is masked
     golden_examples = 2  # a mask has many values
 
     classes: tuple[str, ...]
     objects: bool = False
-    sides: int = 2
 
     def __post_init__(self) -> None:
         if self.objects and len(self.classes) != 2:
@@ -51,10 +50,10 @@ class Mask(Answer):
     def difference(self, sent: np.ndarray, other: np.ndarray) -> float:
         """Of masks that were sent as files, the share of the pixels that are not of the same class: where two classes
         are as good as equally likely, each machine may round to another."""
-        is_file = sent.ndim == 3
+        is_file = sent.shape[-1:] != (len(self.classes),)
         return float(np.mean(sent != other)) if is_file else super().difference(sent, other)
 
-    def reply(self, served: np.ndarray) -> dict[str, Any]:
+    def reply(self, served: np.ndarray, file: bytes | None = None) -> dict[str, Any]:
         """The likeliest class of each pixel, by its place in `classes`, each class's share of the picture, and how many
         objects there are, where they are told apart."""
         classes = likeliest(served)
@@ -81,16 +80,21 @@ class Mask(Answer):
         counts = np.bincount(classes.ravel(), minlength=len(self.classes))
         return dict(zip(self.classes, (counts / classes.size).tolist(), strict=True))
 
-    def perfect(self, targets: np.ndarray) -> np.ndarray:
+    def perfect(self, targets: Any) -> Any:
+        if not isinstance(targets, np.ndarray):  # of items of different sizes
+            return [self.perfect(one) for one in targets]
         classes = np.minimum(targets, 1) if self.objects else targets
         return np.eye(len(self.classes), dtype=np.float32)[classes]
 
-    def likely(self, inputs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        return generator.dirichlet(np.ones(len(self.classes)), inputs.shape[: 1 + self.sides]).astype(np.float32)
+    def likely(self, inputs: Any, generator: np.random.Generator) -> Any:
+        if not isinstance(inputs, np.ndarray):
+            return [self.likely(one[None], generator)[0] for one in inputs]
+        places = inputs.shape[: 1 + self.rank]
+        return generator.dirichlet(np.ones(len(self.classes)), places).astype(np.float32)
 
 
 def likeliest(served: np.ndarray) -> np.ndarray:
-    """The class of each pixel (height, width) uint8 by the probabilities (height, width, classes)."""
+    """The class of each place (*sides) uint8 by the probabilities (*sides, classes)."""
     return served.argmax(axis=-1).astype(np.uint8)
 
 

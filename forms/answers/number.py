@@ -44,7 +44,7 @@ class Number(Answer):
             return abs(float(served[0]) - float(other[0])) <= AGREEING * float(np.abs([served[0], other[0]]).max())
         return all(bool(mine[1] <= its[0] <= mine[2]) for mine, its in ((served, other), (other, served)))
 
-    def reply(self, served: np.ndarray) -> dict[str, Any]:
+    def reply(self, served: np.ndarray, file: bytes | None = None) -> dict[str, Any]:
         reply: dict[str, Any] = {"value": float(served[0]), "unit": self.unit}
         if self.interval is None:
             return reply

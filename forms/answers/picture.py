@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from forms.answer import Answer
 from forms.pictures import png
@@ -39,7 +36,7 @@ class Picture(Answer):
     def sent(self, served: np.ndarray, as_files: bool) -> list[Any]:
         return [png(one) for one in served] if as_files else super().sent(served, as_files)
 
-    def reply(self, served: np.ndarray) -> dict[str, Any]:
+    def reply(self, served: np.ndarray, file: bytes | None = None) -> dict[str, Any]:
         return {"picture": png(served)}
 
     def schema(self) -> dict[str, Any]:
@@ -56,12 +53,3 @@ class Picture(Answer):
 
 
 FORM = Picture
-
-
-def pixels(sent: str) -> np.ndarray:
-    """A picture that came as a file, (H, W, 3) uint8.
-
-    Raises:
-        ValueError, OSError: It is none.
-    """
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(sent))))

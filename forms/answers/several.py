@@ -69,8 +69,8 @@ class Several(Answer):
     def sent(self, served: Outputs, as_files: bool) -> Any:
         return {name: one.sent(served[name], as_files) for name, one in self.answers.items()}
 
-    def reply(self, served: Outputs) -> dict[str, Any]:
-        return {"answers": self._each("reply", served)}
+    def reply(self, served: Outputs, file: bytes | None = None) -> dict[str, Any]:
+        return {"answers": each(lambda one, value: one.reply(value, file), dict(self.answers), served)}
 
     def schema(self) -> dict[str, Any]:
         answers = {name: one.schema() for name, one in self.answers.items()}

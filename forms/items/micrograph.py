@@ -36,7 +36,7 @@ class Micrograph(Item):
     smaller: ClassVar[str] = "Send it in parts."
     unreadable: ClassVar[str] = "image"
 
-    window: int = 512  # type: ignore[misc]  # of other items there is none
+    window: int = 512
 
     @property
     def ways_in_words(self) -> str:

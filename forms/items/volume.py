@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,54 +11,88 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from forms import volumes
 from forms.corruption import Corrupted, of_volumes
-from forms.item import Item, Shape, not_as_many
-from forms.volumes import VolumeError
+from forms.item import Item, ItemError, Shape, Way, not_as_many
+from forms.volumes import shown, shown_schema, thinned
+from served import volume_file
+from served.volume_file import VolumeError
 
-MOST_SEEN = 64  # voxels of a side, of what a person is shown
+MOST_VOXELS = 2**24  # of a file that the gateway takes, as 256×256×256
+CORNER = 24  # voxels, of what is sent as numbers; a volume of any size has many
 BOMB_SIDE = 220  # voxels; zeros, so that some kilobytes become ten megabytes
 
 
 @dataclass(frozen=True)
 class Volume(Item):
-    """Items of one shape, whose three axes run to the right, to the front and up ("RAS+").
-
-    How long a voxel is plays no part: an item has the voxels that the file has.
+    """Items whose three axes run to the right, to the front and up ("RAS+").
 
     Attributes:
         dtype: Of an item, "uint8" or "float32".
+        any_size: Whether items keep their sides; else all have the shape of the first.
+        window: Of such items, how many voxels of a side the network sees at once, at most. What is larger goes through
+            it window by window; but a layer named "whole", and all before it, sees the whole of an item. 0 for all.
+        spacing: How far voxels have to be apart, in mm; 0 where it plays no part.
     """
 
     field: ClassVar[str] = "volume"
     noun: ClassVar[str] = "volume"
-    files: ClassVar[str] = "A NIfTI file, .nii or .nii.gz, with as many voxels as an item has, its axes in any order."
     smaller: ClassVar[str] = "Save it with fewer voxels."
 
     dtype: str = "uint8"
+    any_size: bool = False
+    window: int = 0
+    spacing: float = 0.0
+
+    @property
+    def files(self) -> str:  # type: ignore[override]
+        size = "of any size" if self.any_size else "with as many voxels as an item has"
+        return f"A NIfTI file, .nii or .nii.gz, {size}, its axes in any order."
+
+    @property
+    def reader(self) -> str:  # type: ignore[override]
+        return "volumes of any size" if self.any_size else "values"
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        return ("nibabel",) if self.any_size else ()
+
+    @property
+    def ways_in_words(self) -> str:
+        words = "as nested lists of numbers or as one base64 string, of a NIfTI file"
+        return words if self.any_size else super().ways_in_words
+
+    @property
+    def body(self) -> str:
+        return super().body.replace("item.bin", "volume.nii.gz") if self.any_size else super().body
+
+    def shape(self, inputs: np.ndarray) -> Shape:
+        return (None, None, None) if self.any_size else super().shape(inputs)
+
+    def size(self, shape: Shape) -> str:
+        return "right×front×up" if self.any_size else super().size(shape)
 
     def file(self, data: bytes, shape: Shape) -> np.ndarray:
         """A NIfTI file as an item.
 
         Raises:
-            VolumeError: It is none, has another shape, or values that an item cannot have.
+            ItemError: It is none, has another shape, or values that an item cannot have.
         """
-        head = volumes.header(data)
-        if head.turned != tuple(shape):
-            received = f"{self.size(head.turned)} voxels (to the right, to the front, up)"
-            raise VolumeError(f"Expected a volume of {self.size(shape)}, received one of {received}.")
-        values = volumes.voxels(data, head)
-        if not np.isfinite(values).all():
-            raise VolumeError("Some voxels are NaN or infinite. Expected a finite number for each.", "range")
-        if values.min() == values.max():
-            raise VolumeError(f"There is nothing to see in the volume: all voxels are {values.flat[0]:g}.", "range")
+        with told():
+            head = volume_file.header(data, MOST_VOXELS)
+            if self.spacing:
+                volume_file.check_spacing(head, self.spacing)
+            if not self.any_size and head.turned != tuple(shape):
+                received = f"{super().size(head.turned)} voxels (to the right, to the front, up)"
+                raise ItemError(f"Expected a volume of {self.size(shape)}, received one of {received}.")
+            values = volume_file.voxels(data, head)
+            volume_file.check_values(values)
         return self._typed(values)
 
     def _typed(self, values: np.ndarray) -> np.ndarray:
         """Finite values in the item's type. Whole numbers that were scaled by a float are rounded back.
 
         Raises:
-            VolumeError: The type has no such numbers.
+            ItemError: The type has no such numbers.
         """
         dtype = np.dtype(self.dtype)
         limits = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
@@ -66,14 +101,33 @@ class Volume(Item):
         if low < limits.min or high > limits.max or not np.allclose(rounded, values, rtol=0, atol=1e-3):
             kind = "whole numbers" if dtype.kind in "iu" else "numbers"
             expected = f"{kind} from {limits.min:g} to {limits.max:g}"
-            raise VolumeError(f"Expected {expected} for voxels, received values from {low:g} to {high:g}.", "range")
+            raise ItemError(f"Expected {expected} for voxels, received values from {low:g} to {high:g}.", "range")
         return np.ascontiguousarray(rounded, dtype)
 
     def work(self, data: bytes) -> int:
-        return volumes.VOXEL_WORK * volumes.header(data).voxels
+        with told():
+            return volume_file.VOXEL_WORK * volume_file.header(data, MOST_VOXELS).voxels
+
+    def numbers(self, sent: Any, shape: Shape) -> Any:
+        nested = isinstance(sent, list) and self.any_size
+        return sent if nested else super().numbers(sent, shape)
+
+    def ways(self, inputs: np.ndarray) -> Iterator[Way]:
+        if not self.any_size:
+            yield from super().ways(inputs)
+            return
+        corners = inputs[:, :CORNER, :CORNER, :CORNER]
+        yield Way("numbers", corners, corners.tolist())
+        files = [base64.b64encode(gzip.compress(nifti(one), compresslevel=1)).decode() for one in inputs]
+        yield Way("files", inputs, files, as_files=True)
 
     def hostile(self, item: np.ndarray) -> Iterator[tuple[str, bytes]]:
-        """A scoring server takes raw values, and has to refuse files."""
+        """A scoring server that takes raw values has to refuse files."""
+        if self.any_size:
+            yield "no volume", b"seven"
+            yield "cut off volume", nifti(np.zeros((9, 9, 9), np.uint8))[:400]
+            yield "decompression bomb", gzip.compress(nifti(np.zeros([BOMB_SIDE] * 3, np.uint8))[:400] + bytes(2**24))
+            return
         yield from super().hostile(item)
         yield "NIfTI file", not_as_many(nifti(np.zeros((2, 2, 2), np.uint8)), item)
         yield "decompression bomb", not_as_many(gzip.compress(nifti(np.zeros([BOMB_SIDE] * 3, np.uint8))), item)
@@ -83,21 +137,27 @@ class Volume(Item):
             yield from of_volumes(inputs, generator)
 
     def seen(self, item: np.ndarray) -> dict[str, Any]:
-        """The item as 256 shades from its least value to its largest; of a longer side every second voxel, or third."""
-        shown = item[tuple(slice(None, None, -(-side // MOST_SEEN)) for side in item.shape)].astype(np.float64)
-        low, high = shown.min(), shown.max()
-        shades = np.rint(255 * (shown - low) / max(high - low, np.finfo(np.float32).tiny)).astype(np.uint8)
-        return {"volume": {"shape": list(shades.shape), "shades": base64.b64encode(shades.tobytes()).decode()}}
+        """The item as 256 shades, from its least value to its largest."""
+        values = thinned(item).astype(np.float64)
+        low, high = values.min(), values.max()
+        shades = np.rint(255 * (values - low) / max(high - low, np.finfo(np.float32).tiny))
+        return {"volume": shown(shades.astype(np.uint8))}
 
     def seen_schema(self) -> dict[str, Any]:
-        words = f"Of an uploaded volume: what the model saw, at most {MOST_SEEN} voxels of each side."
-        shades = "A byte a voxel in C order, from 0 for the least value to 255 for the largest, in base64."
-        sides = {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 3, "maxItems": 3}
-        properties = {"shape": sides, "shades": {"type": "string", "description": shades}}
-        return {"volume": {"type": "object", "required": [*properties], "properties": properties, "description": words}}
+        words = "Of an uploaded volume: what the model saw, from 0 for the least value to 255 for the largest."
+        return {"volume": shown_schema(words)}
 
 
 FORM = Volume
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """What is wrong with a file is for the person who sent it."""
+    try:
+        yield
+    except VolumeError as error:
+        raise ItemError(str(error), error.kind) from None
 
 
 def nifti(voxels: np.ndarray) -> bytes:

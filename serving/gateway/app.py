@@ -211,12 +211,12 @@ def _for_programs(app: Flask, task: Task, metrics: Metrics, read_file: ReadFile,
         release = _release()
         g.id = release.traffic.named(request.headers.get("X-Request-Id", ""))
         _refuse_encoded()
-        uploaded = request.mimetype == "multipart/form-data"
-        item = _uploaded(release, read_file) if uploaded else _numbers(release)
+        file = _uploaded(release.item) if request.mimetype == "multipart/form-data" else None
+        item = _numbers(release) if file is None else _read(release, file, read_file)
         outputs = metrics.observed(functools.partial(_predicted, release), [item], release.answer.counted)
         output = each(lambda values: values[0], outputs)
         note(release, item, output)
-        return jsonify(**release.answer.reply(output), **(release.item.seen(item) if uploaded else {}))
+        return jsonify(**release.answer.reply(output, file), **({} if file is None else release.item.seen(item)))
 
 
 def _when_it_fails(app: Flask, metrics: Metrics) -> None:
@@ -287,13 +287,18 @@ def _file(field: str) -> FileStorage:
     return file
 
 
-def _uploaded(release: Release, read_file: ReadFile) -> np.ndarray:
-    """The uploaded file as an item."""
-    file = _file(release.item.field)
-    if not release.item.noun:
+def _uploaded(item: Item) -> bytes:
+    """The uploaded file."""
+    file = _file(item.field)
+    if not item.noun:
         raise RequestError("This model does not take files.", "type", 415)
+    return file.read()
+
+
+def _read(release: Release, file: bytes, read_file: ReadFile) -> np.ndarray:
+    """The file as an item."""
     try:
-        return read_file(file.read(), release.shape, release.item)
+        return read_file(file, release.shape, release.item)
     except ItemError as error:
         raise RequestError(str(error), error.kind, 422) from error
     except BusyError as error:

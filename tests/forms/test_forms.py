@@ -19,7 +19,7 @@ from forms.answer import Answer
 from forms.answers.labels import Labels
 from forms.answers.mask import Mask
 from forms.answers.number import Number
-from forms.answers.picture import Picture, pixels
+from forms.answers.picture import Picture
 from forms.answers.several import Several
 from forms.form import UnknownFormError, names
 from forms.item import Item, ItemError
@@ -29,6 +29,7 @@ from forms.items.row import Row
 from forms.items.values import Values
 from forms.items.volume import Volume
 from forms.outputs import each
+from forms.pictures import pixels
 from tests.conftest import ROOT
 
 NAMES = {*names(items), *names(answers)}
@@ -163,8 +164,6 @@ def test_a_mask_has_the_likeliest_class_of_each_pixel_and_the_shares() -> None:
     reply = MASK.reply(served)
     np.testing.assert_array_equal(pixels(reply["mask"]), [[0, 1], [0, 0]])
     assert reply["shares"] == {"ground": 0.75, "cell": 0.25}
-    volumes = Mask(("ground", "a", "b"), sides=3).likely(np.zeros((2, 4, 5, 6)), np.random.default_rng(0))
-    assert volumes.shape == (2, 4, 5, 6, 3)
     np.testing.assert_array_equal(MASK.perfect(np.array([[[0, 1]]])), [[[[1, 0], [0, 1]]]])
 
 

@@ -11,9 +11,11 @@ import pytest
 from nibabel.nifti1 import Nifti1Image, Nifti1Pair
 from nibabel.nifti2 import Nifti2Image
 
-from forms import volumes
-from forms.items.volume import BOMB_SIDE, MOST_SEEN, Volume, nifti
-from forms.volumes import ANALYZE, CUT_OFF, DAMAGED, EMPTY, LONG_HEADER, PAIR, UNKNOWN, VolumeError
+from forms.item import ItemError
+from forms.items.volume import BOMB_SIDE, Volume, nifti
+from forms.volumes import MOST_SHOWN
+from served import volume_file as volumes
+from served.volume_file import ANALYZE, CUT_OFF, DAMAGED, EMPTY, LONG_HEADER, PAIR, UNKNOWN
 from tests.forms.scanned import BOX, START, affine_of, file, stored_as, with_extension
 
 BYTES, FLOATS = Volume(), Volume("float32")
@@ -23,7 +25,7 @@ COLOURS = np.zeros(BOX.shape, [(colour, "u1") for colour in "RGB"])
 
 def told(data: bytes, form: Volume = BYTES, shape: tuple[int, ...] = BOX.shape) -> str:
     """What is said of a file that is no item."""
-    with pytest.raises(VolumeError) as caught:
+    with pytest.raises(ItemError) as caught:
         form.file(data, shape)
     message = str(caught.value)
     assert "\n" not in message
@@ -171,7 +173,7 @@ def test_a_bomb_is_refused_by_its_header_and_no_voxel_is_inflated(monkeypatch: p
     assert told(bomb).startswith("Expected a volume of 2×3×4, received one of 220×220×220 voxels")
     huge = file(dim=[3, 30_000, 30_000, 30_000, 1, 1, 1, 1])
     assert told(huge) == "The volume has too many voxels, 30000×30000×30000. Allowed are 16 million."
-    with pytest.raises(VolumeError, match="too many voxels"):
+    with pytest.raises(ItemError, match="too many voxels"):
         BYTES.work(huge)
 
 
@@ -185,7 +187,7 @@ def test_what_follows_the_voxels_is_not_inflated() -> None:
 
     whole = gzip.compress(file() + bytes(10**7))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("forms.volumes.gzip.open", lambda data: Counted(fileobj=data))
+        patch.setattr("served.volume_file.gzip.open", lambda data: Counted(fileobj=data))
         np.testing.assert_array_equal(BYTES.file(whole, BOX.shape), BOX)
     assert asked == [540, START + BOX.size, 1]
 
@@ -196,7 +198,7 @@ def test_reading_takes_as_long_as_there_are_voxels() -> None:
 
 
 def shades(seen: dict[str, Any]) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(seen["volume"]["shades"]), np.uint8).reshape(seen["volume"]["shape"])
+    return np.frombuffer(base64.b64decode(seen["volume"]["bytes"]), np.uint8).reshape(seen["volume"]["shape"])
 
 
 def test_what_was_seen_is_from_the_least_value_to_the_largest() -> None:
@@ -206,10 +208,10 @@ def test_what_was_seen_is_from_the_least_value_to_the_largest() -> None:
 
 
 def test_what_was_seen_is_bounded() -> None:
-    item = np.zeros((3, 2 * MOST_SEEN, 2 * MOST_SEEN + 1), np.uint8)
+    item = np.zeros((3, 2 * MOST_SHOWN, 2 * MOST_SHOWN + 1), np.uint8)
     item[0, 2, 3] = 1
     seen = shades(BYTES.seen(item))
-    assert seen.shape == (3, MOST_SEEN, 43)  # every third of 129
+    assert seen.shape == (3, MOST_SHOWN, 43)  # every third of 129
     assert seen[0, 1, 1] == 255
 
 

@@ -13,10 +13,11 @@ from keras import layers
 from mlflow import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
-from lifecycle.adopting import adopt
+from lifecycle.adopting import adopt, fitted_to
 from lifecycle.scoring import evaluate
 from registry.candidates import best_first
 from tasks.contract import UserError, get_task
+from tests.toys import bloom
 
 DIGITS = get_task("digits")
 
@@ -60,6 +61,15 @@ def test_logits_are_no_probabilities(store: MlflowClient, tmp_path: Path) -> Non
         "The model does not give the answers of digits: expected probabilities, from 0 to 1, that"
     )
     assert message.endswith("End the model with a softmax.")
+
+
+def test_a_model_may_leave_open_how_large_its_items_are() -> None:
+    split = bloom.TASK.load("validation")
+    items = keras.Input((None, None, 3))
+    fitting, other = (keras.Model(items, layers.Conv2D(count, 1, activation="softmax")(items)) for count in (2, 3))
+    assert fitted_to(bloom.TASK, fitting, split).input_shape == (None, bloom.SIDE, bloom.SIDE, 3)
+    with pytest.raises(UserError, match="outputs of the shape"):
+        fitted_to(bloom.TASK, other, split)
 
 
 def refusal(file: Path) -> str:

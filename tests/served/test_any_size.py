@@ -11,9 +11,9 @@ import pytest
 from mlflow.exceptions import MlflowException
 from onnx import TensorProto
 
+from served.answers import Masks
 from served.any_size import Micrographs
 from served.model import OnnxModel
-from served.pictures import Masks
 from tests.served.graphs import encoded, loaded
 
 VALUES = np.array([[0, 70_000, 2.5], [-1, 4, 8]], np.float32)
@@ -59,5 +59,5 @@ def test_many_large_ones_in_a_request_are_refused(model: OnnxModel) -> None:
 def test_a_mask_is_a_file_where_one_came() -> None:
     probabilities = np.array([[[[0.9, 0.1], [0.2, 0.8]]]], np.float32)
     writer = Masks()
-    np.testing.assert_array_equal(writer.one(probabilities, as_file=False), probabilities[0])
-    assert writer.one(probabilities, as_file=True) == encoded(np.array([[0, 1]], np.uint8), compress_level=1)
+    np.testing.assert_array_equal(writer.one(probabilities, None), probabilities[0])
+    assert writer.one(probabilities, "a file") == encoded(np.array([[0, 1]], np.uint8), compress_level=1)

@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 from onnx import TensorProto
 from PIL import Image
 
-from forms.answers.picture import pixels
+from forms.pictures import pixels
 from served import machine
 from served.model import OnnxModel
 from serving.package import write_code

@@ -180,5 +180,5 @@ def test_a_volume_is_described(scanner: FlaskClient) -> None:
     description = scanner.get("/openapi.json").json or {}
     assert set(description["components"]["schemas"]["Prediction"]["properties"]["volume"]["properties"]) == {
         "shape",
-        "shades",
+        "bytes",
     }

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from forms.answer import Answer
 from forms.answers.picture import Picture
 from forms.items.photograph import CORNER, Photograph
 from serving.package import Package, package, weights_digest
-from serving.rehearsal import numbers, rehearse
+from serving.rehearsal import rehearse
 from tasks.contract import Split, get_task
 
 
@@ -86,8 +87,11 @@ def test_of_pictures_a_corner_and_a_file_are_golden(negative: Package, photograp
     pixels = np.array(corners["body"]["inputs"])
     assert pixels.shape == (2, CORNER, CORNER, 3)
     np.testing.assert_array_equal(corners["predictions"], 255 - pixels)
-    np.testing.assert_array_equal(numbers(files["body"]["inputs"]), photographs.inputs[[0, -1]])
-    np.testing.assert_array_equal(numbers(files["predictions"]), 255 - numbers(files["body"]["inputs"]))
+    sent, answers = (
+        np.stack([Answer().received(one) for one in of]) for of in (files["body"]["inputs"], files["predictions"])
+    )
+    np.testing.assert_array_equal(sent, photographs.inputs[[0, -1]])
+    np.testing.assert_array_equal(answers, 255 - sent)
 
 
 @pytest.mark.slow

@@ -127,7 +127,7 @@ def test_what_is_answered_is_compared_counted_and_kept(client: FlaskClient, shad
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("import time\ndef predict(items): time.sleep(60)\n", "no answer within 1 s"),
+        ("import time\ndef predict(items): time.sleep(60)\n", "no answer within"),
         ("import os\ndef predict(items): os._exit(3)\n", "its process ended with exit code 3"),
         (
             "import numpy\nkept = []\ndef predict(items):\n while len(kept) < 100: kept.append(numpy.zeros(2**30))\n",
@@ -147,8 +147,9 @@ def test_whatever_the_challenger_does_the_champion_answers(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(challenger, "LOAD_SECONDS", 2.0)
-    monkeypatch.setattr(challenger, "BATCH_SECONDS", 1.0)
+    if said.startswith("no answer"):  # on a busy machine the others would run into these limits, too
+        monkeypatch.setattr(challenger, "LOAD_SECONDS", 2.0)
+        monkeypatch.setattr(challenger, "BATCH_SECONDS", 1.0)
     monkeypatch.setattr(scoring, "FIRST_PAUSE_SECONDS", 60.0)
     registry.write(code)
     with running(shadow):

@@ -93,10 +93,11 @@ def test_the_network_is_that_of_the_paper_counted_by_hand() -> None:
         return 9 * before * after + 4 * after
 
     down = convolution(1, 2) + convolution(2, 2) + convolution(2, 4) + convolution(4, 4)
-    up = convolution(4, 2) + convolution(4, 2) + convolution(2, 2)
-    assert unet(2, 3, filters=2, depth=1).count_params() == down + up + (2 + 1) * 3
-    without = down + convolution(4, 2) + 2 * convolution(2, 2)
-    assert unet(2, 3, filters=2, depth=1, skips=False).count_params() == without + (2 + 1) * 3
+    up = (4 + 1) * 2  # of 1×1, with bias
+    last = (2 + 1) * 3
+    both = convolution(4, 2) + convolution(2, 2)
+    assert unet(2, 3, filters=2, depth=1).count_params() == down + up + both + last
+    assert unet(2, 3, filters=2, depth=1, skips=False).count_params() == down + up + 2 * convolution(2, 2) + last
 
 
 @pytest.mark.parametrize("skips", [True, False])

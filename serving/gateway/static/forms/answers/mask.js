@@ -2,8 +2,7 @@
 // and where objects are told apart, how many there are.
 
 import { load, paint } from "../seen.js";
-
-const COLOURS = [[15, 107, 104], [201, 88, 32], [102, 77, 173], [178, 40, 84], [60, 120, 30], [140, 110, 0]];
+import create, { colour } from "../shares.js";
 
 const HTML = `
   <figure class="masked">
@@ -12,7 +11,7 @@ const HTML = `
     <label class="outline"><input type="checkbox"> Outlines only</label>
     <figcaption><span class="state"></span> <a class="save" download="mask.png" hidden>Save it</a></figcaption>
   </figure>
-  <ul class="shares"></ul>`;
+  <ul></ul>`;
 
 const CSS = `
   .masked .layers { display: grid; }
@@ -22,23 +21,20 @@ const CSS = `
   .opacity input { flex: 1; accent-color: var(--accent); }
   .outline { display: flex; align-items: center; gap: 0.5rem; margin-top: 0.5rem; color: var(--muted); }
   .outline input { accent-color: var(--accent); }
-  .masked figcaption { margin-top: 0.5rem; color: var(--muted); }
-  .shares { display: grid; gap: 0.3rem; margin-top: 0.75rem; list-style: none; font-variant-numeric: tabular-nums; }
-  .shares li { display: flex; align-items: center; gap: 0.6rem; overflow-wrap: anywhere; }
-  .shares i { flex: none; width: 0.9rem; height: 0.9rem; border: 1px solid var(--line); border-radius: 3px; }
-  .shares b { margin-left: auto; }`;
+  .masked figcaption { margin-top: 0.5rem; color: var(--muted); }`;
 
-export default function create(place, page) {
+export default function mask(place, page) {
   page.style(CSS);
   place.innerHTML = HTML;
-  const [under, mask, opacity, outline, state, save, shares] = [
-    ".under", ".mask", ".opacity input", ".outline input", ".state", ".save", ".shares",
+  const [under, over, opacity, outline, state, save, list] = [
+    ".under", ".mask", ".opacity input", ".outline input", ".state", ".save", "ul",
   ].map((name) => place.querySelector(name));
+  const showShares = create(list, page);
   const NONE = { width: 1, height: 1, at: () => 0 };
   let newest = 0; // a mask that is decoded late must not cover a newer one
   let shown = NONE;
 
-  const fade = () => (mask.style.opacity = opacity.value / 100);
+  const fade = () => (over.style.opacity = opacity.value / 100);
   opacity.addEventListener("input", fade);
   fade();
   outline.addEventListener("change", () => paintMask(shown));
@@ -54,7 +50,7 @@ export default function create(place, page) {
   }
 
   function paintMask({ width, height, at }) {
-    Object.assign(mask, { width, height });
+    Object.assign(over, { width, height });
     const pixels = new ImageData(width, height);
     /** Whether a pixel lies beside one of another class. */
     const onOutline = (i) =>
@@ -63,21 +59,7 @@ export default function create(place, page) {
     for (let i = 0; i < width * height; i++) {
       if (at(i) && (!outline.checked || onOutline(i))) pixels.data.set([...colour(at(i)), 255], 4 * i);
     }
-    mask.getContext("2d").putImageData(pixels, 0, 0);
-  }
-
-  const colour = (index) => COLOURS[(index - 1) % COLOURS.length];
-
-  function showShares(found) {
-    shares.replaceChildren(
-      ...page.model.classes.map((name, index) => {
-        const row = document.createElement("li");
-        row.append(document.createElement("i"), name, document.createElement("b"));
-        if (index) row.firstChild.style.background = `rgb(${colour(index)})`;
-        row.lastChild.textContent = found ? page.percent(found[name]) : "";
-        return row;
-      }),
-    );
+    over.getContext("2d").putImageData(pixels, 0, 0);
   }
 
   return {

@@ -37,7 +37,7 @@ export default function create(place, page) {
 
   return {
     show(answer) {
-      for (const [name, part] of parts) part.show(answer && { ...answer.answers[name], image: answer.image });
+      for (const [name, part] of parts) part.show(answer && { ...answer, ...answer.answers[name] });
     },
     waiting() {
       for (const [, part] of parts) part.waiting();
