@@ -118,7 +118,9 @@ class Volume(Item):
             return
         corners = inputs[:, :CORNER, :CORNER, :CORNER]
         yield Way("numbers", corners, corners.tolist())
-        files = [base64.b64encode(gzip.compress(nifti(one), compresslevel=1)).decode() for one in inputs]
+        files = [
+            base64.b64encode(gzip.compress(nifti(one, self.spacing or 1.0), compresslevel=1)).decode() for one in inputs
+        ]
         yield Way("files", inputs, files, as_files=True)
 
     def hostile(self, item: np.ndarray) -> Iterator[tuple[str, bytes]]:
@@ -160,8 +162,8 @@ def told() -> Iterator[None]:
         raise ItemError(str(error), error.kind) from None
 
 
-def nifti(voxels: np.ndarray) -> bytes:
-    """Voxels whose axes run to the right, to the front and up as a .nii file, with a length of 1 mm each."""
+def nifti(voxels: np.ndarray, spacing: float = 1.0) -> bytes:
+    """Voxels so many mm apart, whose axes run to the right, to the front and up, as a .nii file."""
     from nibabel.nifti1 import Nifti1Image
 
-    return Nifti1Image(voxels, np.eye(4)).to_bytes()
+    return Nifti1Image(voxels, np.diag([spacing, spacing, spacing, 1])).to_bytes()
