@@ -38,4 +38,4 @@ class UNetConfig(Config):
             raise UserError(unknown("loss", self.loss, LOSSES))
 
 
-UNET = UNetConfig(model="unet", epochs=30, batch_size=2, learning_rate=3e-3)
+UNET = UNetConfig(model="unet", epochs=20, batch_size=2, learning_rate=3e-3)
