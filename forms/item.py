@@ -57,7 +57,7 @@ class Item(form.Form):
     # Of a side that may be any, how much the network sees at once; 0 for all of it. See served/windows.py.
     window = 0
     smaller: ClassVar[str] = ""  # what to do about one that takes too much to be decoded, in a sentence
-    unreadable: ClassVar[str] = "encoding"  # what one counts as in the metrics whose decoding has no end
+    unreadable: ClassVar[str] = "encoding"  # what one that cannot be decoded counts as in the metrics
 
     def metadata(self) -> dict[str, Any]:
         return super().metadata() | {"reader": self.reader}
@@ -146,6 +146,11 @@ class Item(form.Form):
         """The ways in which these items (N, ...) may be sent to a scoring server; one is as numbers."""
         yield Way("numbers", inputs, inputs.tolist())
         yield Way("bytes", inputs, [base64.b64encode(one.tobytes()).decode() for one in inputs])
+
+    def largest(self) -> str:
+        """A file in base64 of about as much as is asked about at once, where items have sizes of their own: what memory
+        answering takes is found out by it. Empty where all are of one size."""
+        return ""
 
     def hostile(self, item: np.ndarray) -> Iterator[tuple[str, bytes]]:
         """Bytes that are no item, as somebody may send them in base64, each with what is wrong with it.

@@ -38,8 +38,8 @@ def _owners(part: np.ndarray) -> np.ndarray:
     centres, radii = _balls(places, depth[part], ndimage.maximum_filter(depth, 3)[part])
     if len(centres) == 1:
         return np.ones(len(places), np.int32)
-    # One side more makes the least power the least distance.
-    lifted = np.column_stack([centres, np.sqrt(radii.max() ** 2 - radii**2)])
+    # One side more makes the least power the least distance: √(largest² - radius²), which must not be rounded below 0.
+    lifted = np.column_stack([centres, np.sqrt((radii.max() - radii) * (radii.max() + radii))])
     return 1 + KDTree(lifted).query(np.column_stack([places, np.zeros(len(places))]))[1]
 
 

@@ -52,12 +52,14 @@ class Golden:
             forms.item.Way.
         item: The form of the items.
         answer: The form of the answers.
+        largest: A large item as a file in base64, where items have sizes of their own.
     """
 
     tolerance: Any
     requests: list[dict[str, Any]]
     item: Item = field(default_factory=Values)
     answer: Answer = field(default_factory=Answer)
+    largest: str = ""
 
     def items(self, *ways: str) -> list[Any]:
         """The items of the request that sends them in the first of these ways that there is."""

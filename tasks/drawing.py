@@ -77,23 +77,16 @@ def residuals(targets: np.ndarray, predicted: np.ndarray) -> Figure:
     return figure
 
 
-def images(pictures: np.ndarray, captions: Sequence[str], title: str, columns: int = 6, width: float = 1.7) -> Figure:
-    """A sheet of images of shape (N, height, width[, channels]), each with its caption; says so when there are none.
-
-    Args:
-        pictures: The images.
-        captions: One for each.
-        title: Of the sheet.
-        columns: Images in a row.
-        width: Of an image, in inches.
-    """
+def images(pictures: np.ndarray, captions: Sequence[str], title: str, columns: int = 6, inches: float = 1.7) -> Figure:
+    """A sheet of images of shape (N, height, width[, channels]), so many inches wide each, with their captions; says so
+    when there are none."""
     rows = max(1, -(-len(pictures) // columns))
     height = pictures.shape[1] / pictures.shape[2]
-    figure = Figure(figsize=(width * columns, (width * height + CAPTION) * rows + 0.5), layout="constrained")
+    figure = Figure(figsize=(inches * columns, (inches * height + CAPTION) * rows + 0.5), layout="constrained")
     figure.suptitle(title if len(pictures) else f"{title}: none")
     axes = figure.subplots()  # one for all: laying out one for each image takes most of the time
     axes.axis("off")
-    gap = CAPTION / width
+    gap = CAPTION / inches
     for index, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         top, left = (height + gap) * (index // columns), 1.1 * (index % columns)
         axes.imshow(picture, cmap="gray", extent=(left, left + 1, top + height, top))

@@ -36,14 +36,22 @@ class Standardized(layers.Layer):
         known = ops.cast(ops.logical_not(ops.isnan(inputs)), values.dtype)
         largest = ops.max(ops.abs(values), axis=sides, keepdims=True)
         values = values / ops.where(largest > 0, largest, 1.0)  # squares of large values would be infinite
-        count = ops.maximum(ops.sum(known, axis=sides, keepdims=True), 1.0)
-        mean = ops.sum(values, axis=sides, keepdims=True) / count
+        count = ops.maximum(_total(known), 1.0)
+        mean = _total(values) / count
         centred = known * (values - mean)
-        deviation = ops.sqrt(ops.sum(ops.square(centred), axis=sides, keepdims=True) / count)
+        deviation = ops.sqrt(_total(ops.square(centred)) / count)
         return ops.where(deviation > LEAST_DEVIATION, centred / ops.maximum(deviation, LEAST_DEVIATION), 0.0)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
+
+
+def _total(values: Any) -> Any:
+    """The sum of each item (N, *sides), (N, 1, ...). Side by side: added up at once, many values in single precision
+    get another sum from TensorFlow than from ONNX Runtime, by more than can be passed over."""
+    for side in range(len(values.shape) - 1, 0, -1):
+        values = ops.sum(values, axis=side, keepdims=True)
+    return values
 
 
 @keras.saving.register_keras_serializable("unet")

@@ -185,11 +185,35 @@ def test_a_volume_gets_a_label_however_its_axes_run(store: MlflowClient, no_figu
     assert (gateway.get("/model").json or {})["figures"]["test_accuracy"] == pytest.approx(np.mean(right))
 
 
+@pytest.fixture
+def champion_of_bubbles(store: MlflowClient, no_figures: None) -> None:
+    evaluate(bubbles.TASK, train(bubbles.TASK, bubbles.TASK.configure()).model_uri)
+    assert promote(bubbles.TASK, "best")
+
+
 @pytest.mark.slow
-def test_a_volume_of_any_size_gets_a_mask_that_lies_where_it_does(store: MlflowClient, no_figures: None) -> None:
+@pytest.mark.docker
+def test_a_container_masks_volumes(champion_of_bubbles: None) -> None:
+    image = build(bubbles.TASK, "champion", "slim", "dlc-test-bubbles")
+    try:
+        with Container(image, "--read-only", "--tmpfs", "/tmp") as container:
+            check_golden(container, "bubbles")
+            box, _ = bubbles.box((40, 17, 33), np.random.default_rng(4))
+            sent = gzip.compress(file(box[::-1], affine_of((0, 1, 2), (-1, 1, 1))))
+            (answer,) = container.invoke([base64.b64encode(sent).decode()]).json()["predictions"]
+            mask = Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(answer)))
+            np.testing.assert_array_equal(mask.affine, affine_of((0, 1, 2), (-1, 1, 1)))
+            (within,) = mlflow.pyfunc.load_model("models:/bubbles@champion").predict([box])
+            np.testing.assert_array_equal(np.asarray(mask.dataobj)[::-1], within.argmax(axis=-1))
+    finally:
+        docker("rmi", "--force", "dlc-test-bubbles:1", "dlc-test-bubbles:latest")
+
+
+@pytest.mark.slow
+def test_a_volume_of_any_size_gets_a_mask_that_lies_where_it_does(
+    store: MlflowClient, champion_of_bubbles: None
+) -> None:
     task = bubbles.TASK
-    evaluate(task, train(task, task.configure()).model_uri)
-    assert promote(task, "best")
     gateway = served(store, task)
     model = mlflow.pyfunc.load_model("models:/bubbles@champion")
     generator = np.random.default_rng(4)

@@ -16,6 +16,7 @@ from forms.pictures import BOMB_SIDE, PNG_WORK, black, png
 from served.micrograph_file import MOST_PIXELS, grey_values, pixels
 
 CORNER = 64  # pixels, of what is sent as numbers; a micrograph has many
+LARGEST_SIDE = 2048  # pixels, of what is taken
 SHOWN_SIDE = 1024  # pixels, of what the page shows at most
 SHOWN = (0.1, 99.9)  # percentiles of the values that are shown black and white
 
@@ -80,6 +81,9 @@ class Micrograph(Item):
         corners = inputs[:, :CORNER, :CORNER]
         yield Way("numbers", corners, corners.tolist())
         yield Way("files", inputs, [written(one) for one in inputs], as_files=True)
+
+    def largest(self) -> str:
+        return png(np.zeros((LARGEST_SIDE, LARGEST_SIDE), np.uint8))
 
     def hostile(self, item: np.ndarray) -> Iterator[tuple[str, bytes]]:
         yield "no picture", b"seven"

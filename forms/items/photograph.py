@@ -14,6 +14,7 @@ from forms.pictures import PictureItem, opened, png
 
 FINENESS = 560  # pixels of a side, that a JPEG is decoded with at least; see forms.pictures.opened
 LONGEST_SIDE = 640  # pixels, of a photograph that a model of any size gets; it takes a second or two
+LARGEST_SIDE = 1024  # pixels, of what a scoring server takes
 CORNER = 64  # pixels, of what is sent as numbers; a photograph has many
 
 
@@ -70,6 +71,9 @@ class Photograph(PictureItem):
         corners = inputs[:, :CORNER, :CORNER]
         yield Way("numbers", corners, corners.tolist())
         yield Way("files", inputs, [png(one) for one in inputs], as_files=True)
+
+    def largest(self) -> str:
+        return png(np.zeros((LARGEST_SIDE, LARGEST_SIDE, 3), np.uint8)) if self.any_size else ""
 
     def seen(self, item: np.ndarray) -> dict[str, Any]:
         return {} if self.any_size else super().seen(item)

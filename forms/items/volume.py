@@ -18,6 +18,8 @@ from served import volume_file
 from served.volume_file import VolumeError
 
 MOST_VOXELS = 2**24  # of a file that the gateway takes, as 256×256×256
+SHOWN = (0.2, 99.8)  # percentiles of the values that are shown black and white
+LARGE_SIDE = 128  # voxels
 CORNER = 24  # voxels, of what is sent as numbers; a volume of any size has many
 BOMB_SIDE = 220  # voxels; zeros, so that some kilobytes become ten megabytes
 
@@ -123,6 +125,13 @@ class Volume(Item):
         ]
         yield Way("files", inputs, files, as_files=True)
 
+    def largest(self) -> str:
+        """A scan of a head has twice as many voxels of a side, and is a matter of a minute."""
+        if not self.any_size:
+            return ""
+        voxels = np.indices([LARGE_SIDE] * 3, np.uint8).sum(axis=0, dtype=np.uint8)
+        return base64.b64encode(gzip.compress(nifti(voxels, self.spacing or 1.0), compresslevel=1)).decode()
+
     def hostile(self, item: np.ndarray) -> Iterator[tuple[str, bytes]]:
         """A scoring server that takes raw values has to refuse files."""
         if self.any_size:
@@ -139,14 +148,16 @@ class Volume(Item):
             yield from of_volumes(inputs, generator)
 
     def seen(self, item: np.ndarray) -> dict[str, Any]:
-        """The item as 256 shades, from its least value to its largest."""
+        """The item as 256 shades. Of a scan a few voxels are often much lighter than all others."""
         values = thinned(item).astype(np.float64)
-        low, high = values.min(), values.max()
-        shades = np.rint(255 * (values - low) / max(high - low, np.finfo(np.float32).tiny))
+        low, high = np.percentile(values, SHOWN, method="nearest")
+        if low == high:
+            low, high = values.min(), values.max()
+        shades = np.rint(255 * (values.clip(low, high) - low) / max(high - low, np.finfo(np.float32).tiny))
         return {"volume": shown(shades.astype(np.uint8))}
 
     def seen_schema(self) -> dict[str, Any]:
-        words = "Of an uploaded volume: what the model saw, from 0 for the least value to 255 for the largest."
+        words = "Of an uploaded volume: what the model saw, from 0 for the least values to 255 for the largest."
         return {"volume": shown_schema(words)}
 
 

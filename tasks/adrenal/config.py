@@ -12,7 +12,7 @@ class VolumeConfig(Config):
     """Of every model here.
 
     Attributes:
-        augment: Whether training volumes are mirrored, turned and moved.
+        augment: Whether training volumes are mirrored.
         coarse: Voxels of a side that are averaged before the network, from 1 for none to 7.
         weight: How many times a hyperplastic gland counts in the loss, above 0; there are 3.6 normal ones for each.
         width: Filters of the first convolution, at least 1; later ones have more.
@@ -38,5 +38,5 @@ class VolumeConfig(Config):
 
 LAB = VolumeConfig(model="lab", epochs=10, batch_size=16, learning_rate=1e-3, augment=False, dropout=0.3)
 MIRROR = VolumeConfig(
-    model="mirror", epochs=24, batch_size=32, learning_rate=3e-3, width=16, dropout=0.3, weight_decay=0.02
+    model="mirror", epochs=16, batch_size=32, learning_rate=3e-3, width=16, dropout=0.3, weight_decay=0.02
 )

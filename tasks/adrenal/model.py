@@ -12,6 +12,8 @@ from tasks.adrenal.data import LABELS, SIDE, TRAIN_SIZE
 from tasks.adrenal.layers import MirrorAverage, WeightedCrossentropy
 from tasks.training import one_cycle
 
+MOMENTUM = 0.9  # of means and variances; an epoch has 38 steps, and Keras's 0.99 would have them lag behind the weights
+
 
 def build(config: VolumeConfig) -> keras.Model:
     """The compiled, untrained model of a configuration."""
@@ -47,12 +49,12 @@ def _features(box: keras.KerasTensor, width: int) -> keras.KerasTensor:
         x = _normalised(layers.Conv3D(filters, 3, strides=2, padding="same", use_bias=False)(x))  # 7, then 4
         y = _normalised(layers.Conv3D(filters, 3, padding="same", use_bias=False)(x))
         y = layers.Conv3D(filters, 3, padding="same", use_bias=False)(y)
-        x = layers.ReLU()(layers.Add()([x, layers.BatchNormalization()(y)]))
+        x = layers.ReLU()(layers.Add()([x, layers.BatchNormalization(momentum=MOMENTUM)(y)]))
     return layers.Concatenate()([layers.GlobalAveragePooling3D()(x), layers.GlobalMaxPooling3D()(x)])
 
 
 def _normalised(x: keras.KerasTensor) -> keras.KerasTensor:
-    return layers.ReLU()(layers.BatchNormalization()(x))
+    return layers.ReLU()(layers.BatchNormalization(momentum=MOMENTUM)(x))
 
 
 def _inside(inputs: keras.KerasTensor, coarse: int) -> keras.KerasTensor:

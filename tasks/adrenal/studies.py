@@ -9,10 +9,10 @@ from tasks.contract import Study
 
 STUDIES = {
     "augmentation": Study(
-        question="Does it help to mirror, turn and move the training volumes, and whom?",
+        question="Does it help to learn from mirror images, and whom?",
         variants={
             "lab": LAB,
-            "lab, augmented": replace(LAB, augment=True),
+            "lab, mirrored": replace(LAB, augment=True),
             "mirror, plain": replace(MIRROR, augment=False),
             "mirror": MIRROR,
         },

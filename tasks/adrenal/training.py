@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import keras
 
 from tasks import training
-from tasks.adrenal.augmentation import Augmentation
+from tasks.adrenal.augmentation import Mirrors
 from tasks.adrenal.config import VolumeConfig
 from tasks.contract import Split
 
@@ -21,5 +21,5 @@ def fit(
     initial_epoch: int = 0,
 ) -> None:
     """Trains as `tasks.training.fit` does, with `config.augment` on varied volumes."""
-    augment = training.inputs_alone(Augmentation(config.seed)) if config.augment else None
+    augment = training.inputs_alone(Mirrors(config.seed)) if config.augment else None
     training.fit(model, train, validation, config, callbacks, initial_epoch, augment)

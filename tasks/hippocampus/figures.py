@@ -39,7 +39,7 @@ def sheet(split: Split, outputs: Any, rows: Scores, shown: np.ndarray, title: st
     names = "/".join(STRUCTURES)
     dice = np.column_stack([rows.columns[f"dice_{name}"] for name in STRUCTURES])
     captions = [f"number {row}, Dice {' / '.join(f'{value:.3f}' for value in dice[row])}" for row in shown]
-    return drawing.images(in_rows, captions, f"{title} ({names}); {LEGEND}", columns=2, width=7.0)
+    return drawing.images(in_rows, captions, f"{title} ({names}); {LEGEND}", columns=2, inches=7.0)
 
 
 def plane(volume: np.ndarray, right: np.ndarray, found: np.ndarray, axis: int) -> np.ndarray:

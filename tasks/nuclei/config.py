@@ -14,22 +14,26 @@ class UNetConfig(Config):
 
     Attributes:
         loss: What it learns by: one of `tasks.segmentation.LOSSES`.
-        augment: Whether training images are mirrored, turned and deformed.
+        augment: Whether training images are mirrored and turned.
+        elastic: Of their elastic deformation, how far a pixel is moved along each side, in pixels: the deviation, at
+            least 0. Of 0 they are not deformed; without `augment` they are not in any case.
         filters: Of the first level, at least 1; each level below has twice as many.
         depth: Levels below the first, at least 1; each halves the picture's sides.
     """
 
     loss: str = "sum"
     augment: bool = True
-    filters: int = 12
+    elastic: float = 0.0
+    filters: int = 8
     depth: int = 4
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_least(self, 1, "filters", "depth")
+        check_least(self, 0, "elastic")
         if self.loss not in LOSSES:
             raise UserError(unknown("loss", self.loss, LOSSES))
 
 
-UNET = UNetConfig(model="unet", epochs=25, batch_size=8, learning_rate=5e-3)
-NO_SKIP = UNetConfig(model="unet_no_skip", epochs=25, batch_size=8, learning_rate=5e-3)
+UNET = UNetConfig(model="unet", epochs=14, batch_size=4, learning_rate=5e-3)
+NO_SKIP = UNetConfig(model="unet_no_skip", epochs=14, batch_size=4, learning_rate=5e-3)

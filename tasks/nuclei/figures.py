@@ -24,7 +24,7 @@ def figures(split: Split, outputs: Any) -> Figures:
     for name, title, shown in (("outlines.png", "Nuclei", spread), ("worst.png", "Worst", order[:SHOWN])):
         pictures = [outlined(split.inputs[row], split.targets[row], outputs[row].argmax(axis=-1)) for row in shown]
         captions = [f"{rows.slice[row]}, Dice {rows.score[row]:.3f}" for row in shown]
-        yield name, drawing.images(drawing.alike(pictures), captions, f"{title}: {LEGEND}", columns=4, width=3.4)
+        yield name, drawing.images(drawing.alike(pictures), captions, f"{title}: {LEGEND}", columns=4, inches=3.4)
     yield "numbers.png", drawing.predicted_against_true(rows.columns["nuclei"], rows.columns["objects"], None)
 
 

@@ -14,8 +14,13 @@ STUDIES = {
         comparisons=(("dice", "cross_entropy"), ("sum", "cross_entropy"), ("sum", "dice")),
     ),
     "augmentation": Study(
-        question="Does it help to mirror, turn and deform the training pictures?",
-        variants={"none": replace(UNET, augment=False), "augmented": UNET},
+        question="Does it help to mirror and turn the training pictures, and to deform them as well?",
+        variants={
+            "none": replace(UNET, augment=False),
+            "mirrored, turned": UNET,
+            "deformed as well": replace(UNET, elastic=3.0),
+        },
+        comparisons=(("mirrored, turned", "none"), ("deformed as well", "mirrored, turned")),
     ),
     "skips": Study(
         question="What do the skip connections buy?",

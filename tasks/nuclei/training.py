@@ -13,8 +13,6 @@ from tasks.contract import Split
 from tasks.deformation import Deformation
 from tasks.nuclei.config import UNetConfig
 
-DEVIATION = 3.0  # pixels, of the elastic deformation; nuclei stay round
-
 
 def fit(
     model: keras.Model,
@@ -26,8 +24,9 @@ def fit(
 ) -> None:
     """Trains as `tasks.training.fit` does, with `config.augment` on varied pictures: which nucleus a pixel is of is
     not learnt, but whether it is of one."""
-    varied = Deformation(config.seed, mirrored=(0, 1), turned=(0, 1), deviation=DEVIATION) if config.augment else None
-    training.fit(model, classes(train), classes(validation), config, callbacks, initial_epoch, varied)
+    varied = Deformation(config.seed, mirrored=(0, 1), turned=(0, 1), deviation=config.elastic)
+    augment = varied if config.augment else None
+    training.fit(model, classes(train), classes(validation), config, callbacks, initial_epoch, augment)
 
 
 def classes(split: Split) -> Split:

@@ -50,6 +50,9 @@ def test_balls_in_a_volume_are_parted() -> None:
     assert parted(balls[0] | balls[1]).max() == 2
 
 
-def test_noise_is_parted_in_little_time() -> None:
-    found = parted(np.random.default_rng(0).random((256, 256)) < 0.7)
-    assert found.max() > 100
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.6, 0.8])
+def test_noise_is_parted_in_little_time(share: float) -> None:
+    mask = np.random.default_rng(0).random((256, 256)) < share
+    found = parted(mask)
+    np.testing.assert_array_equal(found > 0, mask)
+    assert len(np.unique(found)) == found.max() + 1 > 100

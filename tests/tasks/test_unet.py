@@ -48,6 +48,19 @@ def test_what_is_no_place_has_no_part_in_it_and_becomes_0() -> None:
     np.testing.assert_allclose(standardized([[1, np.nan, 3, np.nan]]), [[-1, 0, 1, 0]], atol=1e-6)
 
 
+@pytest.mark.parametrize("sides", [(512, 512), (64, 64, 64)])
+def test_the_exported_graph_standardises_large_items_as_keras_does(sides: tuple[int, ...], tmp_path: Path) -> None:
+    inputs = keras.Input((None,) * len(sides))
+    model = keras.Model(inputs, Standardized()(inputs))
+    export(model, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    item = (1000 + GENERATOR.gamma(0.2, 30, (1, *sides))).astype(np.float32)  # few places are light
+    (found,) = session.run(None, {session.get_inputs()[0].name: item})
+    np.testing.assert_allclose(found, model.predict(item, verbose=0), rtol=1e-5, atol=1e-5)
+    exact = (item.astype(np.float64) - item.mean(dtype=np.float64)) / item.std(dtype=np.float64)
+    np.testing.assert_allclose(found, exact, rtol=1e-3, atol=1e-3)
+
+
 def test_sides_are_padded_to_a_multiple_and_cropped_back() -> None:
     items = GENERATOR.random((2, 5, 8)).astype(np.float32)
     padded = np.asarray(Padded(4)(items))

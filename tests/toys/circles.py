@@ -11,7 +11,7 @@ from tasks.nuclei import TASK as NUCLEI
 
 SIDE = 128  # pixels
 SIZES = {"train": 200, "validation": 30, "test": 50}
-NOISE = 0.5  # deviation, of what is 1 inside of circles and 0 outside
+NOISE = 0.3  # deviation, of what is 1 inside of circles and 0 outside
 
 
 def load(name: SplitName) -> Split:

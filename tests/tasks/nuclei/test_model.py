@@ -51,6 +51,7 @@ def test_circles_are_learnt_and_served_as_they_are_learnt(tmp_path: Path) -> Non
     [
         ({"loss": "dise"}, "Unknown loss: 'dise'. Did you mean 'dice'"),
         ({"filters": 0}, "filters must be at least 1"),
+        ({"elastic": -1.0}, "elastic must be a finite number of at least 0"),
         ({"depth": 0}, "depth must be at least 1"),
     ],
 )

@@ -9,7 +9,7 @@ const PLANES = [
 ];
 
 const HTML = `<div class="layers"><canvas role="img"></canvas><canvas class="over" aria-hidden="true"></canvas></div>
-  <label><b></b> <output></output><input type="range" min="1"><small></small></label>`;
+  <label><b></b> <span></span><input type="range" min="1"><small></small></label>`;
 
 const CSS = `
   .plane { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 0.9rem; align-items: center; }
@@ -18,7 +18,7 @@ const CSS = `
   .plane canvas { grid-area: 1 / 1; width: 100%; border-radius: 6px; image-rendering: pixelated; }
   .plane canvas:first-child { background: var(--track); }
   .plane label { font-size: 0.875rem; }
-  .plane output { color: var(--muted); font-variant-numeric: tabular-nums; }
+  .plane label span { color: var(--muted); font-variant-numeric: tabular-nums; }
   .plane input { display: block; width: 100%; margin: 0.4rem 0; accent-color: var(--accent); }
   .plane small { color: var(--muted); }`;
 
@@ -35,13 +35,13 @@ export default function create(place, page, colour = () => null) {
     const view = place.appendChild(document.createElement("div"));
     view.className = "plane";
     view.innerHTML = HTML;
-    const [under, over, output, slider] = ["canvas", ".over", "output", "input"].map((name) => view.querySelector(name));
+    const [under, over, position, slider] = ["canvas", ".over", "span", "input"].map((name) => view.querySelector(name));
     view.querySelector("b").textContent = plane.name;
     view.querySelector("small").textContent = plane.words;
 
     function draw() {
       const text = `${slider.value} of ${slider.max}`;
-      output.textContent = text;
+      position.textContent = text;
       under.setAttribute("aria-label", `${plane.name} plane ${text}, ${plane.words}`);
       paint(under, volume, plane, slider.value - 1, (shade) => [shade, shade, shade]);
       paint(over, mask, plane, slider.value - 1, colour);
