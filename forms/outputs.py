@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-# An array with a row an item (N, ...), or a dictionary of such arrays; targets are the same. A union of the two would
-# have every task with one output prove that it has one.
+import numpy as np
+
+# An array with a row an item (N, ...), or rows of different shapes, or a dictionary of such; targets are the same. A
+# union would have every task with one output prove that it has one.
 Outputs = Any
 
 
@@ -20,3 +22,10 @@ def each(function: Callable[..., Any], *outputs: Any) -> Any:
 def arrays(outputs: Outputs) -> list[Any]:
     """The one array, or all of them by the order of their names."""
     return [outputs[name] for name in sorted(outputs)] if isinstance(outputs, dict) else [outputs]
+
+
+def batches_of(outputs: Outputs) -> list[Outputs]:
+    """The outputs as arrays: one batch of all, or where rows are of different shapes, a batch (1, ...) each."""
+    if all(isinstance(one, np.ndarray) for one in arrays(outputs)):
+        return [outputs]
+    return [each(lambda one, row=row: one[row][None], outputs) for row in range(len(arrays(outputs)[0]))]

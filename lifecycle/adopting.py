@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import mlflow
 
-from forms.outputs import arrays
+from forms.outputs import arrays, each
 from lifecycle import runs
 from lifecycle.terminal import import_keras
 from lifecycle.training import Trained, add_facts, log_data, log_model, measured
@@ -57,7 +57,7 @@ def adopt(task: Task, file: Path) -> Trained:
         describe(client, task, find(client, task, adopted.model_uri))
         primary = f"val_{task.primary.name}"
         runs.describe(f"{note}\n\n**{primary} {metrics[primary]:.4f}**. Model: `{adopted.model_uri}`")
-        print("\n".join(f"{key:<24}{value:.4f}" for key, value in metrics.items()))
+        print("\n".join(f"{key:<32}{value:.4f}" for key, value in metrics.items()))
         print(f"Logged {adopted.model_uri}")
     return adopted
 
@@ -99,7 +99,7 @@ def fitted_to(task: Task, model: Any, split: Split) -> keras.Model:
     items = keras.Input(item, dtype=split.inputs.dtype.name)
     adapted = keras.Model(items, model(keras.ops.cast(items, model.inputs[0].dtype)))
     check_outputs(task, adapted.output)
-    right = task.answer.perfect(split.take(range(1)).targets)  # type: ignore[arg-type]  # rows
+    right = task.answer.perfect(each(lambda one: one[:1], split.targets))
     for given, expected in zip(arrays(adapted.output), [] if right is None else arrays(right), strict=False):
         if not _fits(given.shape[1:], expected.shape[1:]):
             raise UserError(

@@ -21,7 +21,7 @@ from mlflow.models import ModelSignature
 from mlflow.models.model import MLMODEL_FILE_NAME, Model
 from mlflow.pyfunc import save_model
 
-from forms.outputs import Outputs, arrays, each
+from forms.outputs import Outputs, arrays, batches_of, each
 from served.session import HIDDEN
 from serving.export import export, export_windows
 from serving.hidden import expose_hidden
@@ -157,8 +157,14 @@ def package(task: Task, model: keras.Model, validation: Split, folder: Path) -> 
         example=example_of(task.item, validation.inputs),
         backend=keras.backend.backend(),
         outputs=served,
-        parity=max(float(np.abs(one).max()) for one in arrays(each(np.subtract, outputs, expected))),
+        parity=parity(outputs, expected),
     )
+
+
+def parity(outputs: Outputs, expected: Outputs) -> float:
+    """The largest absolute difference between two models' outputs for the same items."""
+    pairs = zip(batches_of(outputs), batches_of(expected), strict=True)
+    return max(float(np.abs(one).max()) for pair in pairs for one in arrays(each(np.subtract, *pair)))
 
 
 def write_code(folder: Path) -> str:
@@ -214,8 +220,9 @@ def check_values(task: Task, outputs: Outputs) -> None:
     Raises:
         UserError: They cannot.
     """
-    if problem := task.answer.problem(outputs):
-        raise UserError(f"The model does not give the answers of {task.name}: {problem}.")
+    for batch in batches_of(outputs):
+        if problem := task.answer.problem(batch):
+            raise UserError(f"The model does not give the answers of {task.name}: {problem}.")
 
 
 def run_onnx(path: Path, inputs: Any, hidden: bool = False) -> Outputs:

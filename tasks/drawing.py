@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+CAPTION = 0.34  # inches, above an image of a sheet
 LONGEST_LEVEL = 3  # letters of a label below its column; longer ones would run into each other, and are slanted
 
 
@@ -76,28 +77,32 @@ def residuals(targets: np.ndarray, predicted: np.ndarray) -> Figure:
     return figure
 
 
-def images(pictures: np.ndarray, captions: Sequence[str], title: str, columns: int = 6, width: float = 1.7) -> Figure:
-    """A sheet of images of shape (N, height, width[, channels]), each with its caption; says so when there are none.
-
-    Args:
-        pictures: The images.
-        captions: One for each.
-        title: Of the sheet.
-        columns: Images in a row.
-        width: Of an image, in inches.
-    """
+def images(pictures: np.ndarray, captions: Sequence[str], title: str, columns: int = 6, inches: float = 1.7) -> Figure:
+    """A sheet of images of shape (N, height, width[, channels]), so many inches wide each, with their captions; says so
+    when there are none."""
     rows = max(1, -(-len(pictures) // columns))
-    figure = Figure(figsize=(width * columns, (width + 0.2) * rows + 0.5), layout="constrained")
+    height = pictures.shape[1] / pictures.shape[2]
+    figure = Figure(figsize=(inches * columns, (inches * height + CAPTION) * rows + 0.5), layout="constrained")
     figure.suptitle(title if len(pictures) else f"{title}: none")
     axes = figure.subplots()  # one for all: laying out one for each image takes most of the time
     axes.axis("off")
-    height = pictures.shape[1] / pictures.shape[2]
+    gap = CAPTION / inches
     for index, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
-        top, left = (height + 0.2) * (index // columns), 1.1 * (index % columns)
+        top, left = (height + gap) * (index // columns), 1.1 * (index % columns)
         axes.imshow(picture, cmap="gray", extent=(left, left + 1, top + height, top))
         axes.text(left + 0.5, top - 0.04, caption, fontsize=7, ha="center", va="bottom")
-    axes.set(xlim=(0, 1.1 * columns - 0.1), ylim=((height + 0.2) * rows - 0.2, -0.2))
+    axes.set(xlim=(0, 1.1 * columns - 0.1), ylim=((height + gap) * rows - gap, -gap))
     return figure
+
+
+def alike(pictures: Sequence[np.ndarray], gap: int = 0) -> np.ndarray:
+    """Pictures (H, W, 3) uint8 as one array (N, H, W, 3): at their ends smaller ones are filled with white, and all of
+    them get `gap` pixels of it."""
+    height, width = (max(picture.shape[side] for picture in pictures) + gap for side in (0, 1))
+    result = np.full((len(pictures), height, width, 3), 255, np.uint8)
+    for place, picture in zip(result, pictures, strict=True):
+        place[: picture.shape[0], : picture.shape[1]] = picture
+    return result
 
 
 def side_by_side(pictures: Mapping[str, np.ndarray]) -> Figure:

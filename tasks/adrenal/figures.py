@@ -25,7 +25,7 @@ def figures(split: Split, outputs: np.ndarray) -> Figures:
         for place in worst
     ]
     title = "Most wrong: place in the split, right class, its probability, size of the gland"
-    yield "misclassified.png", drawing.images(planes(split.inputs[worst]), captions, title, columns=3)
+    yield "misclassified.png", drawing.images(planes(split.inputs[worst]), captions, title, columns=3, inches=3.4)
 
 
 def planes(volumes: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ def figures(split: Split, outputs: Any) -> Figures:
     for name, title, shown in (("outlines.png", "Nuclei", spread), ("worst.png", "Worst", order[:SHOWN])):
         pictures = [outlined(split.inputs[row], split.targets[row], outputs[row].argmax(axis=-1)) for row in shown]
         captions = [f"{rows.slice[row]}, Dice {rows.score[row]:.3f}" for row in shown]
-        yield name, drawing.images(alike(pictures), captions, f"{title}: {LEGEND}", columns=4, width=3.4)
+        yield name, drawing.images(drawing.alike(pictures), captions, f"{title}: {LEGEND}", columns=4, inches=3.4)
     yield "numbers.png", drawing.predicted_against_true(rows.columns["nuclei"], rows.columns["objects"], None)
 
 
@@ -37,13 +37,4 @@ def outlined(picture: np.ndarray, right: np.ndarray, found: np.ndarray) -> np.nd
     lines = boundary(right > 0), boundary(found > 0)
     for where, colour in ((lines[0], RIGHT), (lines[1], FOUND), (lines[0] & lines[1], BOTH)):
         result[where] = colour
-    return result
-
-
-def alike(pictures: list[np.ndarray]) -> np.ndarray:
-    """Pictures (H, W, 3) as one array (N, H, W, 3): at their ends smaller ones are filled with white."""
-    height, width = (max(picture.shape[side] for picture in pictures) for side in (0, 1))
-    result = np.full((len(pictures), height, width, 3), 255, np.uint8)
-    for place, picture in zip(result, pictures, strict=True):
-        place[: picture.shape[0], : picture.shape[1]] = picture
     return result

@@ -16,8 +16,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from lifecycle.adopting import adopt, fitted_to
 from lifecycle.scoring import evaluate
 from registry.candidates import best_first
-from tasks.contract import UserError, get_task
-from tests.toys import bloom
+from tasks.contract import Ragged, Split, UserError, get_task
+from tasks.unet import unet
+from tests.toys import bloom, bubbles
 
 DIGITS = get_task("digits")
 
@@ -70,6 +71,15 @@ def test_a_model_may_leave_open_how_large_its_items_are() -> None:
     assert fitted_to(bloom.TASK, fitting, split).input_shape == (None, bloom.SIDE, bloom.SIDE, 3)
     with pytest.raises(UserError, match="outputs of the shape"):
         fitted_to(bloom.TASK, other, split)
+
+
+def test_a_model_of_items_of_different_sizes() -> None:
+    sides = ((2, 3, 4), (5, 3, 2))
+    volumes = Ragged([np.zeros(side, np.float32) for side in sides])
+    split = Split(volumes, Ragged([np.zeros(side, np.int32) for side in sides]))
+    assert fitted_to(bubbles.TASK, unet(3, 2, filters=1, depth=1), split).output_shape == (None, None, None, None, 2)
+    with pytest.raises(UserError, match="outputs of the shape"):
+        fitted_to(bubbles.TASK, unet(3, 3, filters=1, depth=1), split)
 
 
 def refusal(file: Path) -> str:

@@ -15,9 +15,10 @@ from PIL import Image
 from forms.answer import Answer
 from forms.answers.picture import Picture
 from forms.items.photograph import CORNER, Photograph
-from serving.package import Package, package, weights_digest
+from serving.package import Package, check_values, package, parity, weights_digest
 from serving.rehearsal import rehearse
-from tasks.contract import Split, get_task
+from tasks.contract import Ragged, Split, UserError, get_task
+from tests.toys import bubbles
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,15 @@ def test_of_pictures_a_corner_and_a_file_are_golden(negative: Package, photograp
     )
     np.testing.assert_array_equal(sent, photographs.inputs[[0, -1]])
     np.testing.assert_array_equal(answers, 255 - sent)
+
+
+def test_outputs_of_different_shapes_are_looked_at_one_by_one() -> None:
+    outputs = [np.full((2, 3, 4, 2), 0.5, np.float32), np.full((5, 4, 1, 2), 0.5, np.float32)]
+    check_values(bubbles.TASK, Ragged(outputs))
+    worse = [outputs[0], outputs[1] + np.float32(0.25)]
+    assert parity(Ragged(outputs), Ragged(worse)) == 0.25
+    with pytest.raises(UserError, match="expected probabilities"):
+        check_values(bubbles.TASK, Ragged(worse))
 
 
 @pytest.mark.slow
