@@ -140,8 +140,8 @@ def test_two_versions_in_one_process_run_each_its_own_code(
 ) -> None:
     """MLflow puts the code of both on the path, under which a module has one name."""
     other = Path(shutil.copytree(package.SERVED, tmp_path / "served"))
-    text = (other / "values.py").read_text()
-    (other / "values.py").write_text(text.replace("return output\n", "return -output\n"))
+    text = (other / "answers.py").read_text()
+    (other / "answers.py").write_text(text.replace("return output\n", "return -output\n"))
     monkeypatch.setattr(package, "SERVED", other)
     shutil.rmtree(model / "code")
     (tmp_path / "written").mkdir()
