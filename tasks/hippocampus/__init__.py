@@ -26,8 +26,8 @@ TASK = Task(
     answer=VolumeMask(CLASSES),
     limits=(
         "It is no medical device. It knows T1-weighted MRI of 1 mm of adults, from one study, cut closely around one "
-        "hippocampus; it does not find the hippocampus in a whole head. All of them are shaped as those of one side: "
-        "mirror those of the other side from left to right first."
+        "hippocampus; it does not find the hippocampus in a whole head. All of them are shaped as a left one; what a "
+        "right one is like it knows from their mirror images alone."
     ),
     latency_bound_ms=1000.0,
     studies=STUDIES,

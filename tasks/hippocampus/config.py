@@ -15,7 +15,8 @@ class UNetConfig(Config):
     Attributes:
         loss: What it learns by: one of `tasks.segmentation.LOSSES`.
         augment: Whether training volumes are turned, scaled and deformed, and vary in contrast and noise.
-        mirror: Whether those that are augmented are mirrored from left to right, too, every second one.
+        mirror: Whether those that are augmented are mirrored from left to right, too, every second one: the data have
+            no right hippocampus.
         filters: Of the first level, at least 1; each level below has twice as many.
         depth: Levels below the first, at least 1; each halves the volume's sides.
         window: Length from back to front of the box that is learnt from, in voxels; its other sides are two thirds of
@@ -24,7 +25,7 @@ class UNetConfig(Config):
 
     loss: str = "sum"
     augment: bool = True
-    mirror: bool = False
+    mirror: bool = True
     filters: int = 8
     depth: int = 3
     window: int = 48

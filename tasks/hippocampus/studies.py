@@ -10,7 +10,7 @@ from tasks.hippocampus.config import UNET
 STUDIES = {
     "augmentation": Study(
         question="Does it help to turn, scale and deform the training volumes, to vary their contrast, and to mirror?",
-        variants={"none": replace(UNET, augment=False), "augmented": UNET, "mirrored too": replace(UNET, mirror=True)},
+        variants={"none": replace(UNET, augment=False), "augmented": replace(UNET, mirror=False), "mirrored too": UNET},
         comparisons=(("augmented", "none"), ("mirrored too", "augmented")),
     ),
     "windows": Study(
