@@ -1,6 +1,7 @@
 """How well a task that segments does, how long it trains and how much memory that takes, over several seeds.
 
     python -m benchmarks.segmentation --task nuclei [--models unet unet_no_skip] [--seeds 1 2 3] [--split test]
+        [--overrides loss=dice] [--mirrored 0] [--no-lab]
 
 The unit of time is one lab: the fit of `benchmarks/plain_cifar10.py`, in the same round, in turn. Each side has a
 process of its own. Metrics are those of the exported graph, by ONNX Runtime; by how much those of the Keras model
@@ -10,6 +11,7 @@ differ is told as well. `--task circles` are noisy circles, for the networks of 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import re
 import resource
@@ -22,9 +24,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.data import save
 from forms.outputs import Outputs
-from tasks.contract import Split, Task, answered, get_task
+from tasks.contract import Ragged, Split, Task, answered, get_task
 from tests.toys import circles
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,7 +39,7 @@ def task_of(name: str) -> Task:
     return circles.TASK if name == circles.TASK.name else get_task(name)
 
 
-def alone(task: Task, model_name: str, seed: int, split_name: str, overrides: dict[str, str]) -> dict[str, float]:
+def alone(task: Task, model_name: str, seed: int, scored: Split, overrides: dict[str, str]) -> dict[str, float]:
     """Trains and scores in this process."""
     import keras
 
@@ -50,7 +54,6 @@ def alone(task: Task, model_name: str, seed: int, split_name: str, overrides: di
     task.fit(model, train, validation, config)
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEBIBYTE
-    scored = validation if split_name == "validation" else task.load("test")
     with tempfile.TemporaryDirectory() as folder:
         export(model, Path(folder) / "model.onnx")
         served = measures(task, scored, run_onnx(Path(folder) / "model.onnx", scored.inputs))
@@ -58,6 +61,12 @@ def alone(task: Task, model_name: str, seed: int, split_name: str, overrides: di
     differs = max(abs(served[name] - kept[name]) for name in served)
     told = {"fit, s": seconds, "peak, MiB": peak, "parameters": model.count_params(), "Keras differs by": differs}
     return served | told
+
+
+def mirrored(split: Split, side: int) -> Split:
+    """The same items, mirrored along one of their sides."""
+    inputs, targets = (Ragged([np.flip(one, side).copy() for one in of]) for of in (split.inputs, split.targets))
+    return dataclasses.replace(split, inputs=inputs, targets=targets)
 
 
 def measures(task: Task, split: Split, outputs: Outputs) -> dict[str, float]:
@@ -92,6 +101,7 @@ def compare(arguments: Any) -> dict[str, list[dict[str, float]]]:
             unit = None if arguments.no_lab else lab(data)
             for model in arguments.models or task_of(arguments.task).models:
                 given = ["--task", arguments.task, "--split", arguments.split, "--overrides", *arguments.overrides]
+                given += [] if arguments.mirrored is None else ["--mirrored", str(arguments.mirrored)]
                 found = measured([*given, "--alone", model, str(seed)])
                 found |= {"lab, s": unit, "fit, labs": found["fit, s"] / unit} if unit else {}
                 results[model].append(found)
@@ -119,6 +129,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--split", choices=["validation", "test"], default="test")
     parser.add_argument("--overrides", nargs="*", default=[], metavar="FIELD=VALUE")
+    parser.add_argument("--mirrored", type=int, metavar="SIDE", help="along which what is scored is mirrored")
     parser.add_argument("--no-lab", action="store_true", help="measure no unit of time")
     parser.add_argument("--alone", nargs=2, metavar=("MODEL", "SEED"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -126,7 +137,10 @@ def main() -> None:
     if arguments.alone:
         model, seed = arguments.alone
         overrides = dict(one.split("=", 1) for one in arguments.overrides)
-        print(json.dumps(alone(task, model, int(seed), arguments.split, overrides)))
+        scored = task.load(arguments.split)
+        if arguments.mirrored is not None:
+            scored = mirrored(scored, arguments.mirrored)
+        print(json.dumps(alone(task, model, int(seed), scored, overrides)))
         return
     if task.baseline:
         split = task.load(arguments.split)
