@@ -225,8 +225,10 @@ def test_a_volume_of_any_size_gets_a_mask_that_lies_where_it_does(
         mask = Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(reply["mask"])))
         np.testing.assert_array_equal(mask.affine, affine_of(axes, signs))
         found = np.asarray(mask.dataobj)
+        (straight,) = model.predict([volume])
+        np.testing.assert_array_equal(found, stored_as(straight.argmax(axis=-1), axes, signs))
         wanted = stored_as(right, axes, signs)
-        assert 2 * (found * wanted).sum() / (found.sum() + wanted.sum()) > 0.75
+        assert (found * wanted).sum() > 0.5 * wanted.sum()  # it lies on the bubble; how well is the gate's business
         assert reply["millilitres"]["bubble"] == pytest.approx(found.sum() * 0.008)
         (again,) = model.predict([base64.b64encode(sent).decode()])
         assert base64.b64decode(again) == base64.b64decode(reply["mask"])
