@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from served import record
 from served.record import Recorder
 from served.record_files import Settings
 from tests.served.recording import SOURCE, Make
@@ -34,7 +35,9 @@ def counts() -> list[tuple[int, int]]:
 
 
 @pytest.fixture
-def make(tmp_path: Path, counts: list[tuple[int, int]]) -> Iterator[Make]:
+def make(tmp_path: Path, counts: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Makes recorders, which describe 160 items at once."""
+    monkeypatch.setattr(record, "MOST_DESCRIBED", 160)
     made = []
 
     def recorder(
