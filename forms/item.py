@@ -128,14 +128,14 @@ class Item(form.Form):
 
     def numbers(self, sent: Any, shape: Shape) -> Any:
         """What stands in a request's field as an item: numbers, all in one list, or nested in the item's shape, which
-        the model looks at.
+        the model looks at. Where sides may be any they have to be nested.
 
         Raises:
             ItemError: It is no list, or they are too many or too few.
         """
         if not isinstance(sent, list):
             raise ItemError(f"Expected {self.expected}.", "type")
-        if any(isinstance(value, list) for value in sent):
+        if None in shape or any(isinstance(value, list) for value in sent):
             return sent
         size = math.prod(side or 1 for side in shape)
         if len(sent) != size:

@@ -8,7 +8,7 @@ import numpy as np
 from .micrograph_file import MOST_PIXELS, grey_values
 from .refusal import Refused
 from .values import Shape, Values, unpacked
-from .volume_file import MOST_VOXELS, VolumeError, check_spacing, check_values, header, voxels
+from .volume_file import MOST_VOXELS, VolumeError, header, volume
 
 
 class OfAnySize(Values):
@@ -84,11 +84,7 @@ class Volumes(OfAnySize):
 
     def read(self, data: bytes) -> np.ndarray:
         try:
-            head = header(data)
-            if self._spacing:
-                check_spacing(head, self._spacing)
-            values = voxels(data, head)
-            check_values(values)
+            values = volume(data, header(data), self._spacing)
         except VolumeError as error:
             raise Refused(error.kind, str(error)) from None
         return values.astype(self.dtype, copy=False)

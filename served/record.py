@@ -33,8 +33,8 @@ EVERY_SECONDS = 0.8  # so that writing is done before what is answered is a seco
 MOST_REQUESTS = 50_000
 MOST_BYTES = 32 * 2**20
 # Each time: items whose features are recorded, and the time that may go into that; a large network takes long.
-MOST_DESCRIBED = 60  # more say nothing new of what the traffic is like
-BUSY_SECONDS = 0.04
+MOST_DESCRIBED = 160  # more say nothing new of what the traffic is like
+BUSY_SECONDS = 0.08
 LINGER_SECONDS = 60.0  # that a version which was replaced may still be answering
 SENT_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 

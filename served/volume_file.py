@@ -120,6 +120,19 @@ def header(data: bytes, most: int = MOST_VOXELS) -> Header:
     return Header(shape, dtype, max(int(offset), least), *scaling, axes, _spacing(found), found)
 
 
+def volume(data: bytes, head: Header, spacing: float) -> np.ndarray:
+    """As `voxels`, where they are so many mm apart (0 where that plays no part) and there is something to see.
+
+    Raises:
+        VolumeError: As `voxels`, `check_spacing` and `check_values`.
+    """
+    if spacing:
+        check_spacing(head, spacing)
+    values = voxels(data, head)
+    check_values(values)
+    return values
+
+
 def voxels(data: bytes, head: Header) -> np.ndarray:
     """The voxels of a file whose header is known, as float32, or float64 where that cannot hold what is stored. Their
     axes run to the right, to the front and up: those that are stored are reordered and reversed, and nothing is

@@ -10,6 +10,9 @@ from matplotlib.figure import Figure
 CAPTION = 0.34  # inches, above an image of a sheet
 LONGEST_LEVEL = 3  # letters of a label below its column; longer ones would run into each other, and are slanted
 
+RIGHT, FOUND, BOTH = (255, 170, 0), (0, 200, 255), (255, 255, 255)  # the colours of outlines
+LEGEND = "outlines: right orange, found blue, both white"
+
 
 def confusion(labels: Sequence[str], matrix: np.ndarray) -> Figure:
     """A confusion matrix (rows: right class); colour marks the mistakes only, which the diagonal would drown."""
@@ -93,6 +96,14 @@ def images(pictures: np.ndarray, captions: Sequence[str], title: str, columns: i
         axes.text(left + 0.5, top - 0.04, caption, fontsize=7, ha="center", va="bottom")
     axes.set(xlim=(0, 1.1 * columns - 0.1), ylim=((height + gap) * rows - gap, -gap))
     return figure
+
+
+def outlined(picture: np.ndarray, right: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """A copy of a picture (H, W, 3) uint8 with the lines (H, W) of what is right and of what was found, see LEGEND."""
+    result = picture.copy()
+    for where, colour in ((right, RIGHT), (found, FOUND), (right & found, BOTH)):
+        result[where] = colour
+    return result
 
 
 def alike(pictures: Sequence[np.ndarray], gap: int = 0) -> np.ndarray:

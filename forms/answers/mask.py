@@ -10,6 +10,7 @@ import numpy as np
 from forms.answer import Answer, not_shares
 from forms.objects import parted
 from forms.pictures import png
+from served.classes import likeliest
 
 AGREEING = 0.95  # the share of a mask's pixels on which two that say the same agree; at outlines any two differ
 
@@ -91,11 +92,6 @@ class Mask(Answer):
             return [self.likely(one[None], generator)[0] for one in inputs]
         places = inputs.shape[: 1 + self.rank]
         return generator.dirichlet(np.ones(len(self.classes)), places).astype(np.float32)
-
-
-def likeliest(served: np.ndarray) -> np.ndarray:
-    """The class of each place (*sides) uint8 by the probabilities (*sides, classes)."""
-    return served.argmax(axis=-1).astype(np.uint8)
 
 
 FORM = Mask

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from forms.answers.mask import Mask, likeliest
+from forms.answers.mask import Mask
 from forms.volumes import shown, shown_schema
+from served.classes import likeliest
 from served.volume_file import Header, header, nifti_like, voxels
 
 

@@ -72,11 +72,6 @@ class Micrograph(Item):
     def expected(self) -> str:
         return f'a JSON object with rows of numbers: {{"{self.field}": [[...], ...]}}'
 
-    def numbers(self, sent: Any, shape: Shape) -> Any:
-        if not isinstance(sent, list):
-            raise ItemError(f"Expected {self.expected}.", "type")
-        return sent
-
     def ways(self, inputs: np.ndarray) -> Iterator[Way]:
         corners = inputs[:, :CORNER, :CORNER]
         yield Way("numbers", corners, corners.tolist())

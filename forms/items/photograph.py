@@ -60,10 +60,6 @@ class Photograph(PictureItem):
         values = np.asarray(fitted.convert("L" if len(shape) == 2 else "RGB"), float)
         return np.rint(values * self.white / 255).astype(np.uint8)
 
-    def numbers(self, sent: Any, shape: Shape) -> Any:
-        nested = isinstance(sent, list) and self.any_size
-        return sent if nested else super().numbers(sent, shape)
-
     def ways(self, inputs: np.ndarray) -> Iterator[Way]:
         if not self.any_size:
             yield from super().ways(inputs)

@@ -81,13 +81,10 @@ class Volume(Item):
         """
         with told():
             head = volume_file.header(data, MOST_VOXELS)
-            if self.spacing:
-                volume_file.check_spacing(head, self.spacing)
             if not self.any_size and head.turned != tuple(shape):
                 received = f"{super().size(head.turned)} voxels (to the right, to the front, up)"
                 raise ItemError(f"Expected a volume of {self.size(shape)}, received one of {received}.")
-            values = volume_file.voxels(data, head)
-            volume_file.check_values(values)
+            values = volume_file.volume(data, head, self.spacing)
         return self._typed(values)
 
     def _typed(self, values: np.ndarray) -> np.ndarray:
@@ -109,10 +106,6 @@ class Volume(Item):
     def work(self, data: bytes) -> int:
         with told():
             return volume_file.VOXEL_WORK * volume_file.header(data, MOST_VOXELS).voxels
-
-    def numbers(self, sent: Any, shape: Shape) -> Any:
-        nested = isinstance(sent, list) and self.any_size
-        return sent if nested else super().numbers(sent, shape)
 
     def ways(self, inputs: np.ndarray) -> Iterator[Way]:
         if not self.any_size:

@@ -16,8 +16,6 @@ from tasks.segmentation import boundary
 SHOWN = 10  # volumes of a sheet
 ENLARGED = 4  # pixels of a voxel's side, so that outlines are thinner than a voxel
 GAP = 4  # pixels between slices
-RIGHT, FOUND, BOTH = (255, 170, 0), (0, 200, 255), (255, 255, 255)  # the colours of outlines
-LEGEND = "outlines: right orange, found blue, both white"
 
 
 def figures(split: Split, outputs: Any) -> Figures:
@@ -39,7 +37,7 @@ def sheet(split: Split, outputs: Any, rows: Scores, shown: np.ndarray, title: st
     names = "/".join(STRUCTURES)
     dice = np.column_stack([rows.columns[f"dice_{name}"] for name in STRUCTURES])
     captions = [f"number {row}, Dice {' / '.join(f'{value:.3f}' for value in dice[row])}" for row in shown]
-    return drawing.images(in_rows, captions, f"{title} ({names}); {LEGEND}", columns=2, inches=7.0)
+    return drawing.images(in_rows, captions, f"{title} ({names}); {drawing.LEGEND}", columns=2, inches=7.0)
 
 
 def plane(volume: np.ndarray, right: np.ndarray, found: np.ndarray, axis: int) -> np.ndarray:
@@ -55,10 +53,7 @@ def plane(volume: np.ndarray, right: np.ndarray, found: np.ndarray, axis: int) -
     low, high = np.quantile(volume, (0.01, 0.99))
     grey = 200 * np.clip((values - low) / max(float(high - low), np.finfo(np.float32).tiny), 0, 1)
     picture = np.repeat(grey[..., None], 3, axis=-1).astype(np.uint8)
-    lines = [outlines(label) for label in labels]
-    for where, colour in ((lines[0], RIGHT), (lines[1], FOUND), (lines[0] & lines[1], BOTH)):
-        picture[where] = colour
-    return picture
+    return drawing.outlined(picture, *(outlines(label) for label in labels))
 
 
 def upright(plane: np.ndarray, axis: int) -> np.ndarray:

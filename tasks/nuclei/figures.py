@@ -12,8 +12,6 @@ from tasks.nuclei.measures import scores
 from tasks.segmentation import boundary
 
 SHOWN = 12  # pictures of a sheet
-RIGHT, FOUND, BOTH = (255, 170, 0), (0, 200, 255), (255, 255, 255)  # the colours of outlines
-LEGEND = "outlines: right orange, found blue, both white"
 
 
 def figures(split: Split, outputs: Any) -> Figures:
@@ -24,7 +22,10 @@ def figures(split: Split, outputs: Any) -> Figures:
     for name, title, shown in (("outlines.png", "Nuclei", spread), ("worst.png", "Worst", order[:SHOWN])):
         pictures = [outlined(split.inputs[row], split.targets[row], outputs[row].argmax(axis=-1)) for row in shown]
         captions = [f"{rows.slice[row]}, Dice {rows.score[row]:.3f}" for row in shown]
-        yield name, drawing.images(drawing.alike(pictures), captions, f"{title}: {LEGEND}", columns=4, inches=3.4)
+        yield (
+            name,
+            drawing.images(drawing.alike(pictures), captions, f"{title}: {drawing.LEGEND}", columns=4, inches=3.4),
+        )
     yield "numbers.png", drawing.predicted_against_true(rows.columns["nuclei"], rows.columns["objects"], None)
 
 
@@ -34,7 +35,4 @@ def outlined(picture: np.ndarray, right: np.ndarray, found: np.ndarray) -> np.nd
     low, high = np.quantile(picture, (0.01, 0.99))
     grey = 200 * np.clip((picture - low) / max(high - low, 1e-6), 0, 1) ** 0.5
     result = np.repeat(grey[..., None], 3, axis=-1).astype(np.uint8)
-    lines = boundary(right > 0), boundary(found > 0)
-    for where, colour in ((lines[0], RIGHT), (lines[1], FOUND), (lines[0] & lines[1], BOTH)):
-        result[where] = colour
-    return result
+    return drawing.outlined(result, boundary(right > 0), boundary(found > 0))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import gzip
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from mlflow.exceptions import MlflowException
+from nibabel.nifti1 import Nifti1Image
 from onnx import TensorProto
 
-from served.answers import Masks
+from forms.items.volume import nifti
+from served.answers import Masks, VolumeMasks
 from served.any_size import Micrographs
 from served.model import OnnxModel
 from tests.served.graphs import encoded, loaded
@@ -61,3 +64,14 @@ def test_a_mask_is_a_file_where_one_came() -> None:
     writer = Masks()
     np.testing.assert_array_equal(writer.one(probabilities, None), probabilities[0])
     assert writer.one(probabilities, "a file") == encoded(np.array([[0, 1]], np.uint8), compress_level=1)
+
+
+def test_a_file_whose_header_lies_behind_a_long_note_gets_a_mask() -> None:
+    """The note is gzip's own, of 20 kB, between its first bytes and what is packed (RFC 1952, section 2.3)."""
+    voxels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    plain = gzip.compress(nifti(voxels))
+    noted = plain[:3] + bytes([plain[3] | 16]) + plain[4:10] + b"n" * 20_000 + b"\0" + plain[10:]
+    assert gzip.decompress(noted) == nifti(voxels)
+    answer = VolumeMasks().one(np.eye(2, dtype=np.float32)[voxels % 2][None], base64.b64encode(noted).decode())
+    found = Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(str(answer))))
+    np.testing.assert_array_equal(np.asarray(found.dataobj), voxels % 2)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tasks.hippocampus.figures import BOTH, ENLARGED, FOUND, RIGHT, limits, plane
+from tasks.drawing import BOTH, FOUND, RIGHT
+from tasks.hippocampus.figures import ENLARGED, limits, plane
 
 VOLUME = np.linspace(0, 1, 8 * 9 * 10, dtype=np.float32).reshape(8, 9, 10)
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tasks.contract import Ragged, Split
-from tasks.nuclei.figures import BOTH, FOUND, RIGHT, figures, outlined
+from tasks.drawing import BOTH, FOUND, RIGHT
+from tasks.nuclei.figures import figures, outlined
 from tasks.nuclei.measures import metrics, scores
 
 SMALL, LARGE = np.zeros((20, 24), np.int32), np.zeros((40, 30), np.int32)
