@@ -27,16 +27,22 @@ class Split:
             memory, `Files` or `Ragged`.
         targets: The right answers, the same; by name where the task has several.
         judge: What else outputs are judged by, where it is not the same everywhere, e.g. a loss network.
+        groups: Which examples belong together, (N,), e.g. a patient's number: they are no more independent of each
+            other than one example is of itself, so intervals and the gate take groups for independent. None where
+            every example is on its own.
     """
 
     inputs: Any
     targets: Outputs
     judge: str = ""
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for targets in arrays(self.targets):
             if len(self.inputs) != len(targets):
                 raise ValueError(f"Expected as many targets as inputs, received {len(targets)} for {len(self.inputs)}.")
+        if self.groups is not None and len(self.groups) != len(self):
+            raise ValueError(f"Expected a group for each of {len(self)} inputs, received {len(self.groups)}.")
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -54,7 +60,8 @@ class Split:
     def take(self, rows: np.ndarray) -> Split:
         """The examples of these places. No file is read for that."""
         targets = each(lambda one: taken(one, rows), self.targets)
-        return dataclasses.replace(self, inputs=taken(self.inputs, rows), targets=targets)
+        groups = None if self.groups is None else self.groups[rows]
+        return dataclasses.replace(self, inputs=taken(self.inputs, rows), targets=targets, groups=groups)
 
     @cached_property
     def digest(self) -> str:
@@ -70,11 +77,13 @@ class Scores:
         score: What the primary metric is the mean of, shape (N,), float64.
         slice: The group an example belongs to, shape (N,), str. Every group is watched on its own.
         columns: Further columns worth keeping, each of shape (N,).
+        groups: Those of the split; tasks need not fill them in.
     """
 
     score: np.ndarray
     slice: np.ndarray
     columns: Mapping[str, np.ndarray]
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.score)
@@ -82,4 +91,5 @@ class Scores:
     def take(self, rows: np.ndarray) -> Scores:
         """The examples of these places, of which some may come more than once."""
         columns = {name: column[rows] for name, column in self.columns.items()}
-        return Scores(self.score[rows], self.slice[rows], columns)
+        groups = None if self.groups is None else self.groups[rows]
+        return Scores(self.score[rows], self.slice[rows], columns, groups)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ def evaluate(task: Task, model_uri: str, baseline: bool = False) -> Candidate:
         test = task.load("test")
         log_data(task, test=test)
         outputs = predict(model, test.inputs)
-        scores = task.scores(test, outputs)
+        scores = scored(task, test, outputs)
         intervals = bootstrap(task.metrics, scores)
         latency = latencies(model, test.inputs)
         log_metrics(candidate, intervals, latency)
@@ -118,16 +119,32 @@ def batch_size(inputs: Any) -> int:
     return max(1, min(BATCH_SIZE, len(inputs), MOST_VALUES // inputs[0].size))
 
 
+def scored(task: Task, split: Split, outputs: Outputs) -> Scores:
+    """The task's scores, with the split's groups."""
+    return dataclasses.replace(task.scores(split, outputs), groups=split.groups)
+
+
 def bootstrap(metrics: Callable[[Scores], dict[str, float]], scores: Scores) -> dict[str, Interval]:
-    """Every metric with its 95 % percentile interval over resampled examples (Efron & Tibshirani 1993, chapter 13).
+    """Every metric with its 95 % percentile interval over resampled examples (Efron & Tibshirani 1993, chapter 13);
+    where they have groups, over resampled groups.
 
     The resampling is seeded: the same scores get the same intervals.
     """
-    generator = np.random.default_rng(0)
-    rows = (generator.integers(len(scores), size=len(scores)) for _ in range(RESAMPLES))
-    resampled = pd.DataFrame([metrics(scores.take(row)) for row in rows])
+    resampled = pd.DataFrame([metrics(scores.take(rows)) for rows in _drawings(scores)])
     low, high = resampled.quantile(0.025), resampled.quantile(0.975)
     return {name: Interval(value, low[name], high[name]) for name, value in metrics(scores).items()}
+
+
+def _drawings(scores: Scores) -> Iterator[np.ndarray]:
+    """Places of examples that are drawn with replacement; of groups, those of all that are in the groups drawn."""
+    generator = np.random.default_rng(0)
+    if scores.groups is None:
+        for _ in range(RESAMPLES):
+            yield generator.integers(len(scores), size=len(scores))
+        return
+    members = [np.flatnonzero(scores.groups == group) for group in np.unique(scores.groups)]
+    for _ in range(RESAMPLES):
+        yield np.concatenate([members[drawn] for drawn in generator.integers(len(members), size=len(members))])
 
 
 def score_baseline(task: Task, test: Split) -> None:
@@ -137,7 +154,7 @@ def score_baseline(task: Task, test: Split) -> None:
     outputs = task.baseline(test)
     for file, figure in task.figures(test, outputs):
         mlflow.log_figure(figure, f"figures/baseline_{file}")
-    intervals = bootstrap(task.metrics, task.scores(test, outputs))
+    intervals = bootstrap(task.metrics, scored(task, test, outputs))
     mlflow.log_metrics(named(intervals, "baseline_"))
     for name, interval in intervals.items():
         print(f"baseline {name}: {interval.value:.4f} ({interval.low:.4f} to {interval.high:.4f})")
@@ -176,7 +193,8 @@ def named(intervals: dict[str, Interval], prefix: str = "") -> dict[str, float]:
 
 def log_predictions(scores: Scores) -> None:
     """Logs one row an example, which is what the gate compares models by."""
-    table = pd.DataFrame({"score": scores.score, "slice": scores.slice, **scores.columns})
+    groups = {} if scores.groups is None else {"group": scores.groups}
+    table = pd.DataFrame({"score": scores.score, "slice": scores.slice, **groups, **scores.columns})
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / PREDICTIONS_FILE
         table.to_parquet(path)

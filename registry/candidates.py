@@ -171,8 +171,9 @@ def scores(client: MlflowClient, candidate: Candidate) -> tuple[Scores, str] | N
             table = pd.read_parquet(file)
     except (MlflowException, OSError):
         return None
-    columns = {str(name): table[name].to_numpy() for name in table.columns if name not in ("score", "slice")}
-    result = Scores(table["score"].to_numpy(), table["slice"].to_numpy(dtype=str), columns)
+    columns = {str(name): table[name].to_numpy() for name in table.columns}
+    score, groups = columns.pop("score"), columns.pop("group", None)
+    result = Scores(score, columns.pop("slice").astype(str), columns, groups)
     return result, run.data.params["data.test_digest"]
 
 

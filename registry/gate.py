@@ -133,7 +133,7 @@ def _against_champion(primary: Primary, candidate: Scores, champion: Scores) -> 
     """The verdict on a candidate that reaches the floor."""
     gain = _gain(primary, candidate, champion)
     found = _compared(candidate, champion, gain)
-    losses = slice_losses(gain, champion.slice)
+    losses = slice_losses(gain, champion.slice, candidate.groups)
     worst = min(losses, key=lambda loss: loss.difference)
     figures = {
         "candidate": found.candidate,
@@ -170,9 +170,9 @@ def _against_former(primary: Primary, candidate: Scores, former: FormerChampion,
 
 
 def _compared(candidate: Scores, other: Scores, gain: np.ndarray) -> Comparison:
-    low, high = paired_interval(gain)
+    low, high = paired_interval(gain, candidate.groups)
     means = float(candidate.score.mean()), float(other.score.mean())
-    return Comparison(*means, float(gain.mean()), low, high, paired_p_value(gain))
+    return Comparison(*means, float(gain.mean()), low, high, paired_p_value(gain, candidate.groups))
 
 
 def _doubt(primary: Primary) -> str:
@@ -186,30 +186,43 @@ def _in_words(difference: float) -> str:
     return f"better by {size}" if difference > 0 else f"worse by {size}"
 
 
-def paired_interval(gain: np.ndarray) -> tuple[float, float]:
-    """95 % percentile bootstrap interval of the mean of `gain`, shape (N,) (Efron & Tibshirani 1993, chapter 13).
+def paired_interval(gain: np.ndarray, groups: np.ndarray | None = None) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean of `gain`, shape (N,) (Efron & Tibshirani 1993, chapter 13). Where
+    there are `groups` (N,), they are drawn, each with all that is in it (Davison & Hinkley 1997, section 3.8).
 
     The resampling is seeded: the same scores get the same verdict.
     """
-    values, counts = np.unique(gain, return_counts=True)
+    kinds, counts = np.unique(np.stack(_by_group(gain, groups), axis=1), axis=0, return_counts=True)
+    drawings = int(counts.sum())
     generator = np.random.default_rng(0)
     means = np.empty(RESAMPLES)
-    at_once = max(1, MOST_DRAWN // len(values))
+    at_once = max(1, MOST_DRAWN // len(kinds))
     for start in range(0, RESAMPLES, at_once):
         part = means[start : start + at_once]
         # Drawing how often each distinct value occurs is the same as drawing examples, and for 0/1 scores far cheaper.
-        drawn = generator.multinomial(len(gain), counts / len(gain), size=len(part))  # (resamples at once, values)
-        part[:] = drawn @ values / len(gain)
+        drawn = generator.multinomial(drawings, counts / drawings, size=len(part))  # (resamples at once, kinds)
+        total, size = (drawn @ kinds).T
+        part[:] = total / size
     low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
 
-def paired_p_value(gain: np.ndarray, alternative: str = "two-sided") -> float:
+def _by_group(gain: np.ndarray, groups: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The sum of `gain` over each group, and how many examples that is; without groups, each example is one."""
+    if groups is None:
+        return gain, np.ones(len(gain))
+    place = np.unique(groups, return_inverse=True)[1]
+    return np.bincount(place, weights=gain), np.bincount(place).astype(np.float64)
+
+
+def paired_p_value(gain: np.ndarray, groups: np.ndarray | None = None, alternative: str = "two-sided") -> float:
     """How likely so large a difference is if neither is better.
 
-    Exact McNemar for scores of 0 and 1 (McNemar 1947, binomial form), Wilcoxon's signed-rank test for others.
+    Exact McNemar for scores of 0 and 1 (McNemar 1947, binomial form), Wilcoxon's signed-rank test for others; of groups
+    it is asked for their means.
     """
-    moved = gain[gain != 0]
+    total, size = _by_group(gain, groups)
+    moved = total[total != 0] / size[total != 0]
     if len(moved) == 0:
         return 1.0
     if set(np.unique(np.abs(moved))) == {1.0}:
@@ -217,16 +230,17 @@ def paired_p_value(gain: np.ndarray, alternative: str = "two-sided") -> float:
     return float(stats.wilcoxon(moved, alternative=alternative).pvalue)
 
 
-def slice_losses(gain: np.ndarray, names: np.ndarray) -> list[SliceLoss]:
+def slice_losses(gain: np.ndarray, names: np.ndarray, groups: np.ndarray | None = None) -> list[SliceLoss]:
     """Each slice's mean gain with the one-sided p-value that it is worse, Holm-adjusted over the slices (Holm 1979)."""
     slices = np.unique(names)
-    raw = np.array([paired_p_value(gain[names == name], alternative="less") for name in slices])
+    rows = [names == name for name in slices]
+    raw = np.array([paired_p_value(gain[row], None if groups is None else groups[row], "less") for row in rows])
     order = np.argsort(raw)
     adjusted = np.empty_like(raw)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1)))
     return [
-        SliceLoss(str(name), float(gain[names == name].mean()), float(p_value), int(np.sum(names == name)))
-        for name, p_value in zip(slices, adjusted, strict=True)
+        SliceLoss(str(name), float(gain[row].mean()), float(p_value), int(np.sum(row)))
+        for name, row, p_value in zip(slices, rows, adjusted, strict=True)
     ]
 
 

@@ -15,7 +15,6 @@ from scipy import ndimage
 
 from tasks.contract import Scores
 
-LOSSES = ("cross_entropy", "dice", "sum")  # names; the losses are in tasks/segmentation_losses.py, which needs Keras
 LEAST_IOU = 0.5  # an object is found where one of the objects found overlaps with it by more; so at most one can
 
 

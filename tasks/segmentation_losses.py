@@ -63,7 +63,7 @@ class CrossEntropyAndDice(keras.losses.Loss):
         return first.call(y_true, y_pred) + second.call(y_true, y_pred)
 
 
-# By the names of tasks.segmentation.LOSSES.
+# By the names of tasks.segmentation_config.LOSSES.
 LOSSES: dict[str, Any] = {"cross_entropy": CrossEntropy, "dice": SoftDice, "sum": CrossEntropyAndDice}
 
 

@@ -117,7 +117,8 @@ class Table:
         targets = targets_of(frame[self.target], self.labels)
         rows = divided(frame, targets, self.group, self.time, self.labels, self.seed)[name]
         inputs = np.stack([column.values(frame[column.name]) for column in self.columns], axis=1)
-        return Split(inputs[rows], targets[rows])
+        groups = groups_of(frame, self.group)[rows] if self.group else None
+        return Split(inputs[rows], targets[rows], groups=groups)
 
     def _has_target(self, target: pd.Series) -> pd.Series:
         """Rows that can be learnt from or tested with.
@@ -249,8 +250,13 @@ def divided(
         when = pd.to_datetime(frame[time]) if _is_text(frame[time]) else frame[time]
         return splits.in_time(when.to_numpy())
     if group:
-        return splits.by_group(frame[group].astype(str).to_numpy(), seed)
+        return splits.by_group(groups_of(frame, group), seed)
     return splits.stratified(np.asarray(labels)[targets], seed) if labels else splits.shuffled(len(frame), seed)
+
+
+def groups_of(frame: pd.DataFrame, group: str) -> np.ndarray:
+    """Which rows belong together, (N,): by the number, from 0, of what stands in that column."""
+    return np.unique(frame[group].astype(str).to_numpy(), return_inverse=True)[1]
 
 
 def _is_text(column: pd.Series) -> bool:

@@ -70,7 +70,7 @@ def some(name: str, split_name: SplitName) -> Split:
     inputs, targets = split.inputs[rows], each(lambda one: one[rows], split.targets)
     if has_place_for_place:
         inputs, targets = (one[:, :CORNER, :CORNER] for one in (inputs, targets))
-    return dataclasses.replace(split, inputs=inputs, targets=targets)
+    return dataclasses.replace(split, inputs=inputs, targets=targets, groups=None)
 
 
 def answers(task: Task, split: Split) -> Any:

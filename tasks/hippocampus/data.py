@@ -36,12 +36,13 @@ Files = dict[str, dict[str, bytes]]  # {"images" or "labels": {name: content}}
 
 def load(name: SplitName) -> Split:
     """One split: volumes (right, front, up) float32 of any size and scale, whose axes run in these directions, and of
-    each voxel its place in CLASSES, int32. All volumes of a patient are in one split."""
+    each voxel its place in CLASSES, int32. All volumes of a patient are in one split, and one group of it."""
     arrays = everything()
     volumes, labels = (parted(arrays[kind], arrays["shapes"]) for kind in ("values", "labels"))
     rows = by_patient(arrays["numbers"])[name]
     inputs = Ragged([volumes[row].copy() for row in rows])  # a view would keep all volumes in memory
-    return Split(inputs, Ragged([labels[row].astype(np.int32) for row in rows]))
+    targets = Ragged([labels[row].astype(np.int32) for row in rows])
+    return Split(inputs, targets, groups=patients(arrays["numbers"])[rows])
 
 
 def everything() -> Arrays:
@@ -49,17 +50,22 @@ def everything() -> Arrays:
     return fetch("hippocampus", [("DATA_DIR", from_data_dir), ("the challenge's archive", from_archive)], DIGESTS)
 
 
-def by_patient(numbers: np.ndarray) -> dict[str, np.ndarray]:
-    """The places of each split's volumes, by the numbers (N,) in their files' names.
+def patients(numbers: np.ndarray) -> np.ndarray:
+    """Whose each volume is, (N,) integers, by the numbers (N,) in the files' names.
 
     The challenge names no patients. But the numbers 2k - 1 and 2k are of one, the hippocampi of both hemispheres: where
     the values of a volume are multiples of some number, this is the same for both of them, and never for 2k and 2k + 1.
     """
-    patients = (numbers + 1) // 2
-    order = np.random.default_rng(1).permutation(np.unique(patients))
+    return (numbers + 1) // 2
+
+
+def by_patient(numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """The places of each split's volumes, by the numbers (N,) in their files' names."""
+    whose = patients(numbers)
+    order = np.random.default_rng(1).permutation(np.unique(whose))
     parts = np.split(order, [TRAIN_PATIENTS, TRAIN_PATIENTS + VALIDATION_PATIENTS])
     names = ("train", "validation", "test")
-    return {name: np.flatnonzero(np.isin(patients, part)) for name, part in zip(names, parts, strict=True)}
+    return {name: np.flatnonzero(np.isin(whose, part)) for name, part in zip(names, parts, strict=True)}
 
 
 def parted(flat: np.ndarray, shapes: np.ndarray) -> list[np.ndarray]:

@@ -9,14 +9,14 @@ import keras
 from tasks import training
 from tasks.contract import Split
 from tasks.hippocampus.augmentation import Variation, padded
-from tasks.hippocampus.config import UNetConfig
+from tasks.hippocampus.config import HippocampusConfig
 
 
 def fit(
     model: keras.Model,
     train: Split,
     validation: Split,
-    config: UNetConfig,
+    config: HippocampusConfig,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     initial_epoch: int = 0,
 ) -> None:

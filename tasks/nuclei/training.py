@@ -11,14 +11,14 @@ import numpy as np
 from tasks import training
 from tasks.contract import Split
 from tasks.deformation import Deformation
-from tasks.nuclei.config import UNetConfig
+from tasks.nuclei.config import NucleiConfig
 
 
 def fit(
     model: keras.Model,
     train: Split,
     validation: Split,
-    config: UNetConfig,
+    config: NucleiConfig,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     initial_epoch: int = 0,
 ) -> None:

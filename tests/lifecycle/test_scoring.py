@@ -20,7 +20,7 @@ from registry.candidates import (
 )
 from serving.rehearsal import RehearsalError
 from tasks import classification
-from tasks.contract import Split, UserError, get_task
+from tasks.contract import Scores, Split, SplitName, UserError, get_task
 
 TASK = get_task("digits")
 
@@ -116,6 +116,34 @@ def test_the_bootstrap_interval_is_near_the_textbooks() -> None:
     assert interval.value == 0.9
     assert interval.low == pytest.approx(0.9 - 0.0186, abs=0.003)
     assert interval.high == pytest.approx(0.9 + 0.0186, abs=0.003)
+
+
+def test_groups_are_resampled_and_not_the_examples_in_them() -> None:
+    """Each example twice is no more than each once."""
+    once = Scores(np.random.default_rng(0).normal(size=40), np.full(40, "all"), {})
+    twice = dataclasses.replace(once.take(np.repeat(np.arange(40), 2)), groups=np.repeat(np.arange(40), 2))
+
+    def mean(scores: Scores) -> dict[str, float]:
+        return {"mean": float(scores.score.mean())}
+
+    expected = bootstrap(mean, once)["mean"]
+    assert dataclasses.astuple(bootstrap(mean, twice)["mean"]) == pytest.approx(dataclasses.astuple(expected))
+    wrong = bootstrap(mean, dataclasses.replace(twice, groups=None))["mean"]
+    assert wrong.high - wrong.low < 0.8 * (expected.high - expected.low)
+
+
+def test_groups_of_the_split_are_kept_for_the_gate(candidate: Candidate, trained_store: MlflowClient) -> None:
+    groups = np.arange(len(TASK.load("test"))) // 3
+
+    def load(name: SplitName) -> Split:
+        split = TASK.load(name)
+        return dataclasses.replace(split, groups=groups if name == "test" else None)
+
+    kept = scores(trained_store, evaluate(dataclasses.replace(TASK, load=load), candidate.uri))
+    assert kept is not None
+    assert kept[0].groups is not None
+    assert kept[0].groups.tolist() == groups.tolist()
+    assert "group" not in kept[0].columns
 
 
 class CountingModel:

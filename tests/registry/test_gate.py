@@ -220,7 +220,7 @@ def test_mcnemar_by_hand() -> None:
     # 8 gained, 2 lost: two-sided binomial 2 * (1 + 10 + 45) / 1024
     gain = np.array([1.0] * 8 + [-1.0] * 2 + [0.0] * 90)
     assert paired_p_value(gain) == pytest.approx(2 * 56 / 1024)
-    assert paired_p_value(-gain, "less") == pytest.approx(56 / 1024)
+    assert paired_p_value(-gain, alternative="less") == pytest.approx(56 / 1024)
     assert paired_p_value(np.zeros(5)) == 1.0
 
 
@@ -264,6 +264,35 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
         low, high = paired_interval(generator.choice([-1.0, 0.0, 1.0], size=1_000, p=[0.04, 0.9, 0.06]))
         covered += low <= 0.02 <= high
     assert 0.92 <= covered / 400 <= 0.98
+
+
+def test_an_example_that_comes_twice_in_its_group_counts_once() -> None:
+    generator = np.random.default_rng(4)
+    best, mine = generator.uniform(0.6, 0.9, (2, 30))
+    slices = np.repeat(["a", "b"], 15)
+    once = decide(PRIMARY, Scores(mine + 0.3, slices, {}), Scores(best + 0.3, slices, {}))
+    rows = np.repeat(np.arange(30), 2)
+    twice, against = (Scores(score[rows] + 0.3, slices[rows], {}, groups=rows) for score in (mine, best))
+    assert decide(PRIMARY, twice, against).figures == pytest.approx(once.figures)
+
+
+def test_the_interval_of_groups_covers_the_truth_as_often_as_it_says() -> None:
+    """60 patients with one volume or two, which are alike. As if all volumes were independent, it does not."""
+    generator = np.random.default_rng(5)
+    covered = {"groups": 0, "examples": 0}
+    for _ in range(400):
+        groups = np.repeat(np.arange(60), generator.integers(1, 3, size=60))
+        gain = generator.normal(size=60)[groups] + generator.normal(scale=0.3, size=len(groups))
+        for name, known in (("groups", groups), ("examples", None)):
+            low, high = paired_interval(gain, known)
+            covered[name] += low <= 0 <= high
+    assert 0.92 <= covered["groups"] / 400 <= 0.98
+    assert covered["examples"] / 400 < 0.9
+
+
+def test_the_means_of_groups_are_ranked() -> None:
+    gain, groups = np.array([0.5, 0.1, -0.2, 0.4, 0.0, 0.3]), np.array(["b", "a", "c", "a", "d", "b"])
+    assert paired_p_value(gain, groups) == pytest.approx(stats.wilcoxon([0.25, 0.4, -0.2]).pvalue)
 
 
 def test_holm_by_hand() -> None:

@@ -136,6 +136,11 @@ def test_groups_stay_together_and_times_in_order(file: str, tmp_path: Path) -> N
     grower = dict(zip(keyed.key, keyed.grower, strict=True))
     growers = [{grower[key] for key in grouped.load(name).inputs[:, -1]} for name in SPLITS]
     assert sum(map(len, growers)) == len(set.union(*growers)) == WINES.grower.nunique()
+    test = grouped.load("test")
+    assert test.groups is not None
+    pairs = set(zip(test.groups.tolist(), (grower[key] for key in test.inputs[:, -1]), strict=True))
+    assert len(pairs) == len(set(test.groups.tolist())) == len(growers[2])
+    assert look_at(file, "good").table.load("test").groups is None
     later = look_at(file, "price", time="made").table
     assert later.load("test").targets.tolist() == pytest.approx(WINES.price[-60:].tolist())
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from tasks import segmentation
+from tasks import segmentation, segmentation_config
 from tasks.segmentation_losses import LOSSES, CrossEntropy, CrossEntropyAndDice, SoftDice, dice
 
 GENERATOR = np.random.default_rng(0)
@@ -98,4 +98,4 @@ def test_dice_is_that_of_the_scores() -> None:
 def test_losses_are_made_again_of_their_configuration(name: str) -> None:
     loss = LOSSES[name]()
     assert type(keras.losses.deserialize(keras.losses.serialize(loss))) is type(loss)
-    assert set(LOSSES) == set(segmentation.LOSSES)
+    assert set(LOSSES) == set(segmentation_config.LOSSES)

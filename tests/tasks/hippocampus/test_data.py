@@ -138,6 +138,8 @@ def test_the_volumes_are_those_that_were_published() -> None:
     assert (shapes.min(axis=0).tolist(), shapes.max(axis=0).tolist()) == ([31, 40, 24], [43, 59, 47])
     for split in splits.values():
         assert all(set(np.unique(label)) == {0, 1, 2} for label in split.targets)
+    groups = [split.groups for split in splits.values() if split.groups is not None]
+    assert [len(set(of_split.tolist())) for of_split in groups] == [data.TRAIN_PATIENTS, data.VALIDATION_PATIENTS, 34]
 
 
 def test_both_volumes_of_a_patient_are_in_one_split() -> None:

@@ -11,7 +11,7 @@ import pytest
 from serving.export import export
 from serving.package import run_onnx
 from tasks.contract import Split, UserError
-from tasks.nuclei.config import NO_SKIP, UNET, UNetConfig
+from tasks.nuclei.config import NO_SKIP, UNET, NucleiConfig
 from tasks.nuclei.measures import metrics, scores
 from tasks.nuclei.model import build
 from tasks.nuclei.training import classes, fit
@@ -24,7 +24,7 @@ def test_numbers_of_nuclei_become_classes() -> None:
 
 
 @pytest.mark.parametrize("config", [UNET, NO_SKIP])
-def test_skips_are_what_the_models_differ_in(config: UNetConfig) -> None:
+def test_skips_are_what_the_models_differ_in(config: NucleiConfig) -> None:
     kinds = [type(layer).__name__ for layer in build(config).layers]
     assert kinds.count("Concatenate") == (config.depth if config is UNET else 0)
 
