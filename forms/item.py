@@ -56,6 +56,7 @@ class Item(form.Form):
     files: ClassVar[str] = ""  # what such a file may be, in a sentence
     # Of a side that may be any, how much the network sees at once; 0 for all of it. See served/windows.py.
     window = 0
+    most_bytes = 10_000_000  # of a request to the gateway with a file
     smaller: ClassVar[str] = ""  # what to do about one that takes too much to be decoded, in a sentence
     unreadable: ClassVar[str] = "encoding"  # what one that cannot be decoded counts as in the metrics
 

@@ -56,7 +56,8 @@ def serve(task: Task, host: str, port: int, share: float = 0.0) -> None:
     )
     shadow = shadow_of(client, task, share) if share else None
     with Decoders() as decoders:
-        server = listening(create_app(task, champion, decoders.read, shadow), host, port)
+        app = create_app(task, champion, decoders.read, shadow)
+        server = listening(app, host, port, app.config["MAX_CONTENT_LENGTH"])
         print(f"Serving {task.name} at http://{authority(host, port)}", flush=True)
         champion.start()
         with shadow or contextlib.nullcontext():

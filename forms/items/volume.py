@@ -18,6 +18,7 @@ from served import volume_file
 from served.volume_file import VolumeError
 
 MOST_VOXELS = 2**24  # of a file that the gateway takes, as 256×256×256
+MOST_BYTES = 70_000_000  # of such a file: so many voxels of 32 bits
 SHOWN = (0.2, 99.8)  # percentiles of the values that are shown black and white
 LARGE_SIDE = 128  # voxels
 CORNER = 24  # voxels, of what is sent as numbers; a volume of any size has many
@@ -49,6 +50,10 @@ class Volume(Item):
     def files(self) -> str:  # type: ignore[override]
         size = "of any size" if self.any_size else "with as many voxels as an item has"
         return f"A NIfTI file, .nii or .nii.gz, {size}, its axes in any order."
+
+    @property
+    def most_bytes(self) -> int:  # type: ignore[override]
+        return MOST_BYTES if self.any_size else super().most_bytes
 
     @property
     def reader(self) -> str:  # type: ignore[override]

@@ -31,10 +31,9 @@ ReadFile = Callable[[bytes, Shape, Item], np.ndarray]
 Note = Callable[[Release, Any, Outputs], None]  # is told what a version answered to an item
 
 FOLDER = Path(__file__).parent
-MOST_BYTES = 10_000_000
+MOST_BYTES = 10_000_000  # of a request without a file; with one, as many as the item's form takes
 MOST_FORM_PARTS = 1000
 MOST_NAME = 40  # characters of what was sent that an answer repeats
-TOO_LARGE = f"Expected at most {MOST_BYTES // 10**6} MB."
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 HEADERS = {
     "Content-Security-Policy": (
@@ -78,7 +77,8 @@ def create_app(task: Task, champion: Champion, read_file: ReadFile = read_here, 
         shadow: Has what is answered answered by a challenger, too; it is started and stopped by the caller.
     """
     app = Flask(__name__, static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = MOST_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = max(MOST_BYTES, task.item.most_bytes)
+    app.config["MAX_FORM_MEMORY_SIZE"] = MOST_BYTES
     app.config["MAX_FORM_PARTS"] = MOST_FORM_PARTS
     app.url_map.merge_slashes = False  # it would redirect, to whatever host the request names
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -105,6 +105,8 @@ def _around_every_request(app: Flask, task: Task, champion: Champion, registry: 
         g.started = time.perf_counter()
         g.status = champion.status
         g.release = g.status.release  # the whole request is answered by one version
+        if request.mimetype != "multipart/form-data":
+            request.max_content_length = MOST_BYTES
 
     @app.after_request
     def finish(response: Response) -> Response:
@@ -185,7 +187,9 @@ def _for_programs(app: Flask, task: Task, metrics: Metrics, read_file: ReadFile,
             schemas["Item"] = item.schema(g.release.shape, g.release.dtype)
             schemas["Prediction"] = g.release.answer.schema()
             schemas["Prediction"]["properties"] |= item.seen_schema()
-            description["paths"]["/predict"]["post"]["requestBody"] = item.request_schema()
+            prediction = description["paths"]["/predict"]["post"]
+            prediction["requestBody"] = item.request_schema()
+            prediction["responses"]["413"]["description"] = f"More than {app.config['MAX_CONTENT_LENGTH'] // 10**6} MB."
         return jsonify(description)
 
     @app.get("/model")
@@ -198,6 +202,7 @@ def _for_programs(app: Flask, task: Task, metrics: Metrics, read_file: ReadFile,
             **release.answer.described(),
             shape=release.shape,
             **release.item.described(),
+            most_bytes=app.config["MAX_CONTENT_LENGTH"],
             figures=release.figures,
         )
         # Pages that are open ask every few seconds whether another version answers.
@@ -236,7 +241,8 @@ def _when_it_fails(app: Flask, metrics: Metrics) -> None:
 
     @app.errorhandler(HTTPException)
     def failed(error: HTTPException) -> Response:
-        response = jsonify(error=TOO_LARGE if error.code == 413 else sentence(error.description or error.name))
+        problem = sentence(error.description or error.name)
+        response = jsonify(error=too_large(request.max_content_length or 0) if error.code == 413 else problem)
         response.status_code = error.code or 500
         for name, value in error.get_headers(request.environ):
             if name == "Allow":
@@ -275,7 +281,7 @@ def _file(field: str) -> FileStorage:
     try:
         file = request.files.get(field)
     except RequestEntityTooLarge:
-        if (request.content_length or 0) > MOST_BYTES:
+        if (request.content_length or 0) > (request.max_content_length or 0):
             raise
         message = f"Expected a form of at most {MOST_FORM_PARTS:,} fields."
         raise RequestError(message, "type") from None
@@ -320,6 +326,10 @@ def _numbers(release: Release) -> Any:
         return item.numbers(body.get(item.field) if isinstance(body, dict) else None, release.shape)
     except ItemError as error:
         raise RequestError(str(error), error.kind) from error
+
+
+def too_large(most_bytes: int) -> str:
+    return f"Expected at most {most_bytes // 10**6} MB."
 
 
 def sentence(text: str) -> str:

@@ -29,15 +29,18 @@ from waitress.server import MultiSocketServer, TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
-from serving.gateway.app import HEADERS, MOST_BYTES, TOO_LARGE, sentence
+from serving.gateway.app import HEADERS, MOST_BYTES, sentence, too_large
 from tasks.contract import UserError, one_line
 
 THREADS = 8
 # A client may take so long to send a request, to read an answer, or between the two, and a second more for every
-# LEAST_BYTES that moved, up to MOST_BYTES: 230 s in all. Fewer than 0.4 Mbit/s no line in use should have.
+# LEAST_BYTES that moved, up to the largest request: 230 s in all where that is of 10 MB. Fewer than 0.4 Mbit/s no line
+# in use should have.
 PATIENCE_SECONDS = 30.0
 LEAST_BYTES = 50_000
 TOO_SLOW = f"The request did not arrive within {PATIENCE_SECONDS:.0f} s and one for every {LEAST_BYTES // 1000} kB"
+# How many times as large as what is taken a body may be that is read to its end, so that the client hears why not.
+READ_TO_THE_END = 6
 LOOK_EVERY_SECONDS = 1.0
 MOST_HEADER_BYTES = 32_768
 BODY_BYTES_IN_MEMORY = 131_072  # of each request that is not complete yet; what is beyond goes to a file
@@ -85,7 +88,8 @@ class Parser(HTTPRequestParser):
         if receiver is None and not self.header_plus and not data.strip():
             return len(data)  # blank lines in front of a request are no request (RFC 9112, section 2.2)
         consumed = super().received(data)
-        if self.expect_continue and self.content_length > MOST_BYTES:
+        most_bytes = most_taken(self.adj)
+        if self.expect_continue and self.content_length > most_bytes:
             self.error = self.error or RequestEntityTooLarge("")
         if self.error:
             self.completed, self.expect_continue = True, False  # waitress would ask for the body of a refused request
@@ -94,7 +98,7 @@ class Parser(HTTPRequestParser):
         if chunked and max(len(receiver.control_line), len(receiver.trailer)) > MOST_HEADER_BYTES:
             self.error, self.completed = BadRequest("Invalid chunk size"), True
         # It is read to its end all the same: a client that is cut off while it sends does not hear why.
-        if self.body_bytes_received > MOST_BYTES and not isinstance(receiver.buf, Discarded):
+        if self.body_bytes_received > most_bytes and not isinstance(receiver.buf, Discarded):
             length = len(receiver)
             receiver.buf.close()
             receiver.buf = Discarded(length)
@@ -113,7 +117,8 @@ class JsonErrorTask(ErrorTask):
 
     def execute(self) -> None:
         error = self.request.error
-        messages = {413: TOO_LARGE, 431: f"Expected headers of at most {MOST_HEADER_BYTES // 1024} kB."}
+        most_bytes = most_taken(self.channel.adj)
+        messages = {413: too_large(most_bytes), 431: f"Expected headers of at most {MOST_HEADER_BYTES // 1024} kB."}
         message = messages.get(error.code) or sentence(error.body.partition(' "')[0])
         body = json.dumps({"error": message}).encode()
         self.status = f"{error.code} {error.reason}"
@@ -149,7 +154,7 @@ class Channel(HTTPChannel):
         return not self.given_up and (not self.requests or self.total_outbufs_len > 0)
 
     def is_late(self, now: float) -> bool:
-        allowed = PATIENCE_SECONDS + min(self.moved, MOST_BYTES) / LEAST_BYTES
+        allowed = PATIENCE_SECONDS + min(self.moved, most_taken(self.adj)) / LEAST_BYTES
         return self.is_waiting and now > self.since + allowed
 
     def received(self, data: bytes) -> bool:
@@ -239,6 +244,11 @@ class Server(TcpWSGIServer):
         return [channel for channel in self._map.values() if isinstance(channel, Channel)]
 
 
+def most_taken(adjustments: Adjustments) -> int:
+    """Bytes of the largest body that the application takes; it refuses what is larger."""
+    return adjustments.max_request_body_size // READ_TO_THE_END
+
+
 def client_of(address: str) -> str:
     """Whose address it is: of IPv6 everybody has a whole network, the first 64 bits (RFC 6177)."""
     if ":" not in address:
@@ -251,8 +261,14 @@ def authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def listening(app: Flask, host: str, port: int) -> MultiSocketServer:
+def listening(app: Flask, host: str, port: int, most_bytes: int = MOST_BYTES) -> MultiSocketServer:
     """A server that has its port; `run` answers until it is interrupted.
+
+    Args:
+        app: It refuses bodies of more than `most_bytes`.
+        host: Of this machine.
+        port: From 1 to 65535.
+        most_bytes: What of a body is kept.
 
     Raises:
         UserError: There is no such port or host, or the port is taken.
@@ -262,7 +278,7 @@ def listening(app: Flask, host: str, port: int) -> MultiSocketServer:
     sockets: dict[int, Any] = {}
     dispatcher = ThreadedTaskDispatcher()
     try:
-        adjustments = _adjustments(host, port)
+        adjustments = _adjustments(host, port, most_bytes)
         servers = [
             Server(app, sockets, dispatcher=dispatcher, adj=adjustments, sockinfo=info) for info in adjustments.listen
         ]
@@ -276,14 +292,14 @@ def listening(app: Flask, host: str, port: int) -> MultiSocketServer:
     return MultiSocketServer(sockets, adjustments, places, dispatcher)
 
 
-def _adjustments(host: str, port: int) -> Adjustments:
+def _adjustments(host: str, port: int, most_bytes: int) -> Adjustments:
     return Adjustments(
         host=host,
         port=port,
         connection_limit=_allowed_connections() + AT_ONCE,
         asyncore_use_poll=True,  # select() ends at 1,024 connections
         max_request_header_size=MOST_HEADER_BYTES,
-        max_request_body_size=6 * MOST_BYTES,  # the application refuses above MOST_BYTES; a client hears it to the end
+        max_request_body_size=READ_TO_THE_END * most_bytes,
         inbuf_overflow=BODY_BYTES_IN_MEMORY,
         ident=None,
     )

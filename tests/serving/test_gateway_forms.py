@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 from typing import Any
 
@@ -172,6 +173,26 @@ def test_a_bad_volume_gets_one_line_in_its_own_words(scanner: FlaskClient) -> No
     assert reply.json == {"error": "Expected application/json, or multipart/form-data with a volume."}
     counted = totals(scanner)
     assert [counted["model_errors_total", (("kind", kind),)] for kind in ("encoding", "shape", "image")] == [1, 1, 0]
+
+
+def test_the_largest_file_is_that_of_the_form(alias: Alias) -> None:
+    """Heads are larger than 10 MB, and come as files; lists of numbers of that size are nobody's."""
+    head = Volume("float32", any_size=True)
+    found = Labels(("foot", "head"))
+    release = Release("1", head, (None, None, None), "float32", found, {}, lambda items: np.eye(2)[[1] * len(items)])
+    champion = Champion(lambda: alias.version, lambda version: release)
+    champion.refresh()
+    client = create_app(dataclasses.replace(TASK, item=head), champion).test_client()
+    noise = np.random.default_rng(0).random((160, 150, 140), np.float32)
+    large = file(noise)
+    assert len(large) > 13_000_000
+    assert (upload(client, large, "volume").json or {})["prediction"] == 1
+    for most, sent in ((70, {"data": {"volume": (io.BytesIO(bytes(70_000_000)), "x.nii")}}), (10, {"data": large})):
+        reply = client.post("/predict", **sent, content_type=None if most == 70 else "application/json")
+        assert (reply.status_code, reply.json) == (413, {"error": f"Expected at most {most} MB."})
+    assert (client.get("/model").json or {})["most_bytes"] == 70_000_000
+    refusals = (client.get("/openapi.json").json or {})["paths"]["/predict"]["post"]["responses"]
+    assert refusals["413"]["description"] == "More than 70 MB."
 
 
 def test_a_volume_is_described(scanner: FlaskClient) -> None:

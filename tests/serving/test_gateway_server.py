@@ -49,10 +49,15 @@ def application() -> Flask:
 
 
 @pytest.fixture
-def port() -> Iterator[int]:
+def most_bytes() -> int:
+    return 10_000_000
+
+
+@pytest.fixture
+def port(most_bytes: int) -> Iterator[int]:
     """A server that is running."""
     free = free_port()
-    server = listening(application(), "127.0.0.1", free)
+    server = listening(application(), "127.0.0.1", free, most_bytes)
     thread = threading.Thread(target=server.run)
     thread.start()
     yield free
@@ -131,8 +136,8 @@ def test_a_steady_upload_may_take_longer(port: int) -> None:
         assert answer(connection) == (200, "200000")
 
 
-def test_a_steady_upload_has_an_end_too(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_BYTES", 10_000)
+@pytest.mark.parametrize("most_bytes", [10_000])
+def test_a_steady_upload_has_an_end_too(port: int) -> None:
     with connected(port) as connection, contextlib.suppress(ConnectionError):
         connection.sendall(POST + b"Content-Length: 10000000\r\n\r\n")
         for _ in range(30):
@@ -207,17 +212,24 @@ def test_what_never_reaches_the_application_is_refused_in_json(
     assert (received, json.loads(body)) == (status, {"error": message})
 
 
+@pytest.mark.parametrize("most_bytes", [1_000_000])
 @pytest.mark.parametrize("chunked", [False, True], ids=["at once", "in chunks"])
-def test_a_body_above_the_limit_is_read_to_its_end_and_not_kept(
-    port: int, monkeypatch: pytest.MonkeyPatch, chunked: bool
-) -> None:
-    monkeypatch.setattr(module, "MOST_BYTES", 1_000_000)
+def test_a_body_above_the_limit_is_read_to_its_end_and_not_kept(port: int, chunked: bool) -> None:
     body = b"x" * 3_000_000
     headers = b"Transfer-Encoding: chunked\r\n\r\n2DC6C0\r\n" if chunked else b"Content-Length: 3000000\r\n\r\n"
     data = POST + b"Connection: close\r\n" + headers + body + (b"\r\n0\r\n\r\n" if chunked else b"")
     status, answered = asked(port, data)
     # The application is told how long it was, and refuses by that; this one reads, and finds nothing.
     assert (status, answered) == (200, "0")
+
+
+@pytest.mark.parametrize("most_bytes", [70_000_000])
+def test_the_limit_is_that_of_what_is_served(port: int) -> None:
+    expect = b"Connection: close\r\nExpect: 100-continue\r\n"
+    refused = asked(port, POST + expect + b"Content-Length: 70000001\r\n\r\n")
+    assert (refused[0], json.loads(refused[1])) == (413, {"error": "Expected at most 70 MB."})
+    body = b"x" * 30_000_000
+    assert asked(port, POST + b"Connection: close\r\nContent-Length: 30000000\r\n\r\n" + body) == (200, "30000000")
 
 
 def test_an_ipv6_network_is_one_client() -> None:

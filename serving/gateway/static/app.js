@@ -8,6 +8,8 @@ const PAUSE = 100; // ms, between an answer and the next request
 const RETRY = 2000; // ms, between two looks for a gateway that was not ready
 const LOOK = 3000; // ms, between two looks whether another version answers
 const PATIENCE = 30000; // ms, the longest wait for an answer
+const PATIENCE_WITH_FILE = 600000; // what is large is sent and looked at for minutes
+const SLOW = 3000; // ms without an answer before it is said that it takes a while
 const REST = 800; // ms without a new answer before it is read out
 
 const $ = (id) => document.getElementById(id);
@@ -30,17 +32,17 @@ let speaking = 0;
 // ── The gateway ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Fetches JSON; throws an Error with a message for people and the HTTP status, 0 where no answer came. */
-async function call(path, options = {}) {
+async function call(path, options = {}, patience = PATIENCE) {
   let response;
   try {
-    response = await fetch(path, { ...options, signal: AbortSignal.timeout(PATIENCE) });
+    response = await fetch(path, { ...options, signal: AbortSignal.timeout(patience) });
   } catch {
     throw Object.assign(new Error("The gateway does not answer."), { status: 0 });
   }
   // What stands in front of the gateway may refuse in HTML, or in nothing at all.
   const body = await response.json().catch(() => null);
   if (response.ok && body) return { body, headers: response.headers };
-  const tooLarge = `The ${model?.noun || "request"} is too large, at most 10 MB.`;
+  const tooLarge = `The ${model?.noun || "request"} is too large, at most ${Math.floor(model?.most_bytes / 1e6)} MB.`;
   const fallback = response.status === 413 ? tooLarge : "The gateway gave no usable answer.";
   throw Object.assign(new Error(body?.error ?? `${fallback} (HTTP ${response.status})`), { status: response.status });
 }
@@ -133,9 +135,11 @@ async function ask() {
 }
 
 async function predict(asked) {
+  const slow = setTimeout(() => say(`The model is still looking at the ${model.noun || "request"}.`), SLOW);
   try {
     answer.waiting();
-    const { body, headers } = await call("predict", { method: "POST", ...(await item.body(asked)) });
+    const options = { method: "POST", ...(await item.body(asked)) };
+    const { body, headers } = await call("predict", options, asked.file ? PATIENCE_WITH_FILE : PATIENCE);
     const [name, version] = ["X-Model-Name", "X-Model-Version"].map((header) => headers.get(header));
     if ((name ?? model.name) !== model.name || (version ?? model.version) !== model.version) await loadModel();
     if (asked !== subject) return;
@@ -150,6 +154,8 @@ async function predict(asked) {
     const perhapsTooLarge = error.status === 0 && asked.file;
     say(perhapsTooLarge ? `${error.message} Or the ${model.noun} is too large for it.` : error.message);
     if ([0, 429, 503].includes(error.status) && !perhapsTooLarge) waitForModel(RETRY);
+  } finally {
+    clearTimeout(slow);
   }
 }
 
