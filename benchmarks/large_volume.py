@@ -3,7 +3,8 @@
     python -m benchmarks.large_volume [--task hippocampus] [--side 512]
 
 The volume is noise, as a compressed NIfTI file in base64, which is what a scoring server is sent. The network is not
-trained: its weights have no part in what it costs. It is loaded and asked in a process of its own.
+trained: its weights have no part in what it costs. It is asked over HTTP, with the server of the slim image. Memory is
+that of the largest process of it, so this runs on Linux alone.
 """
 
 from __future__ import annotations
@@ -11,18 +12,18 @@ from __future__ import annotations
 import argparse
 import base64
 import gzip
-import resource
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 
+from serving.container import slim_server
+from serving.server import Client
 from tasks.contract import get_task
 
-MEBIBYTE, GIBIBYTE = 2**10, 2**20  # in the units of ru_maxrss on Linux
+LONGEST_SECONDS = 3600.0
 
 
 def volume(side: int, spacing: float) -> bytes:
@@ -48,34 +49,36 @@ def make(name: str, side: int, folder: Path) -> None:
 
 
 def ask(folder: Path) -> None:
-    """Loads the model and asks it, in this process."""
-    import mlflow
-
-    model = mlflow.pyfunc.load_model(str(folder / "model"))
-    loaded = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sent = (folder / "volume").read_text()
-    started = time.perf_counter()
-    (answer,) = model.predict([sent])
-    seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Serves the model, and asks it."""
+    sent = b'{"inputs": ["' + (folder / "volume").read_bytes() + b'"]}'
+    with slim_server(folder / "model", MOST_BODY_BYTES=str(len(sent))) as port:
+        loaded = peak()
+        started = time.perf_counter()
+        reply = Client(port, timeout=LONGEST_SECONDS).invoke(sent)
+        seconds = time.perf_counter() - started
+        most = peak()
+    assert reply.status == 200, reply.body[:200]
     print(
-        f"{len(sent) / 1e6:.0f} MB sent, {len(answer) / 1e6:.0f} MB answered after {seconds:.0f} s; "
-        f"{loaded / MEBIBYTE:.0f} MiB in memory before, {peak / GIBIBYTE:.2f} GiB at most"
+        f"{len(sent) / 1e6:.0f} MB sent, {len(reply.body) / 1e6:.0f} MB answered after {seconds:.0f} s; "
+        f"{loaded:.2f} GiB in memory before, {most:.2f} GiB at most"
     )
+
+
+def peak() -> float:
+    """The most memory that one of the processes that this one started has had so far, in GiB."""
+    found = [Path(f"/proc/{child.pid}/status").read_text() for child in psutil.Process().children(recursive=True)]
+    kibibytes = [int(line.split()[1]) for status in found for line in status.splitlines() if line.startswith("VmHWM")]
+    return max(kibibytes) / 2**20
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", default="hippocampus")
     parser.add_argument("--side", type=int, default=512)
-    parser.add_argument("--ask", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.ask:
-        ask(arguments.ask)
-        return
     with tempfile.TemporaryDirectory() as folder:
         make(arguments.task, arguments.side, Path(folder))
-        subprocess.run([sys.executable, "-m", "benchmarks.large_volume", "--ask", folder], check=True)
+        ask(Path(folder))
 
 
 if __name__ == "__main__":
