@@ -8,7 +8,7 @@ import numpy as np
 from .micrograph_file import MOST_PIXELS, grey_values
 from .refusal import Refused
 from .values import Shape, Values, unpacked
-from .volume_file import MOST_VOXELS, VolumeError, header, volume
+from .volume_file import MOST_VOXELS, VolumeError, check_distinct, header, volume
 
 
 class OfAnySize(Values):
@@ -68,19 +68,29 @@ class Volumes(OfAnySize):
         shape: Of one item.
         dtype: Of one item.
         spacing: How far voxels of a file have to be apart, in mm; 0 where it plays no part.
+        distinct: How many different values a volume has at least.
     """
 
     most = MOST_VOXELS
     unit = "voxels"
     sides = "right, front, up"
 
-    def __init__(self, shape: Shape, dtype: np.dtype, spacing: float) -> None:
+    def __init__(self, shape: Shape, dtype: np.dtype, spacing: float, distinct: int) -> None:
         super().__init__(shape, dtype)
         self._spacing = spacing
+        self._distinct = distinct
 
     @classmethod
     def of(cls, item: dict[str, Any], shape: Shape, dtype: np.dtype) -> Self:
-        return cls(shape, dtype, item["spacing"])
+        return cls(shape, dtype, item["spacing"], item["distinct"])
+
+    def checked(self, item: Any) -> np.ndarray:
+        values = super().checked(item)
+        try:
+            check_distinct(values, self._distinct)
+        except VolumeError as error:
+            raise Refused(error.kind, str(error)) from None
+        return values
 
     def read(self, data: bytes) -> np.ndarray:
         try:

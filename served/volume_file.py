@@ -26,6 +26,7 @@ FIRST_BYTES = 2**16  # of a file, that its header is looked for in
 EXTENDER_BYTES = 4  # between the header and the voxels at least; it says whether extensions follow
 MOST_VOXELS = 2**27  # 512×512×512
 MOST_BYTES_BEFORE = 2**24  # the header and its extensions
+VOXELS_AT_ONCE = 2**20  # that are looked at for different values
 VOXEL_WORK = 30  # ns, to inflate, scale and turn one
 
 EXPECTED = "Expected a NIfTI file, .nii or .nii.gz."
@@ -40,6 +41,7 @@ NO_SPACING = "The header does not say how far voxels are apart (pixdim {found}).
 OTHER_SPACING = "Expected voxels of {expected} mm, received {found} mm. Resample the volume first."
 NOT_NUMBERS = "Expected a number for each voxel, received {kind}."
 NOT_ONE = "Expected one volume, received {count} ({size} voxels). Send one of them."
+A_MASK = "Expected a scan, received a volume with no more than {count} different values, like a mask. Send the scan."
 TOO_MANY = "The volume has too many voxels, {size}. Allowed are {most} million."
 SPACING_TOLERANCE = 0.1
 LONG_HEADER = f"The header has extensions of more than {MOST_BYTES_BEFORE // 2**20} MB. Save the volume without them."
@@ -169,6 +171,20 @@ def check_values(values: np.ndarray) -> None:
         raise VolumeError("Some voxels are NaN or infinite. Expected a finite number for each.", "range")
     if low == high:
         raise VolumeError(f"There is nothing to see in the volume: all voxels are {low:g}.", "range")
+
+
+def check_distinct(values: np.ndarray, least: int) -> None:
+    """Sees to it that voxels have so many different values.
+
+    Raises:
+        VolumeError: They have not.
+    """
+    flat, found = values.reshape(-1), values[:0, 0, 0]
+    for start in range(0, flat.size, VOXELS_AT_ONCE):
+        found = np.union1d(found, flat[start : start + VOXELS_AT_ONCE])
+        if len(found) >= least:
+            return
+    raise VolumeError(A_MASK.format(count=len(found)), "range")
 
 
 def check_spacing(head: Header, expected: float) -> None:

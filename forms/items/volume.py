@@ -35,6 +35,8 @@ class Volume(Item):
         window: Of such items, how many voxels of a side the network sees at once, at most. What is larger goes through
             it window by window; but a layer named "whole", and all before it, sees the whole of an item. 0 for all.
         spacing: How far voxels have to be apart, in mm; 0 where it plays no part.
+        distinct: How many different values an item of any size has at least: a scan has dozens, a mask that is sent in
+            its place has as many as it has classes.
     """
 
     field: ClassVar[str] = "volume"
@@ -45,6 +47,7 @@ class Volume(Item):
     any_size: bool = False
     window: int = 0
     spacing: float = 0.0
+    distinct: int = 0
 
     @property
     def files(self) -> str:  # type: ignore[override]
@@ -136,6 +139,8 @@ class Volume(Item):
             yield "no volume", b"seven"
             yield "cut off volume", nifti(np.zeros((9, 9, 9), np.uint8))[:400]
             yield "decompression bomb", gzip.compress(nifti(np.zeros([BOMB_SIDE] * 3, np.uint8))[:400] + bytes(2**24))
+            if self.distinct > 1:
+                yield "mask", nifti(np.pad(np.ones((5, 5, 5), np.uint8), 2), self.spacing or 1.0)
             return
         yield from super().hostile(item)
         yield "NIfTI file", not_as_many(nifti(np.zeros((2, 2, 2), np.uint8)), item)

@@ -9,6 +9,7 @@ from tasks.hippocampus.measures import metrics, scores
 from tasks.hippocampus.studies import STUDIES
 
 WINDOW = 64  # voxels of a side that are answered at once; the challenge's volumes are smaller
+LEAST_DISTINCT = 16  # values of an MRI; the challenge's have 109 and more
 
 TASK = Task(
     name="hippocampus",
@@ -22,7 +23,7 @@ TASK = Task(
     figures=lazily("tasks.hippocampus.figures:figures"),
     # nnU-Net gets 0.90 and 0.89 in the challenge (Isensee et al. 2021).
     primary=Primary(name="dice", floor=0.8, margin=0.01, attainable=0.9),
-    item=Volume("float32", any_size=True, window=WINDOW, spacing=SPACING[0]),
+    item=Volume("float32", any_size=True, window=WINDOW, spacing=SPACING[0], distinct=LEAST_DISTINCT),
     answer=VolumeMask(CLASSES),
     limits=(
         "It is no medical device. It knows T1-weighted MRI of 1 mm of adults, from one study, cut closely around one "

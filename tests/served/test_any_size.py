@@ -15,8 +15,9 @@ from onnx import TensorProto
 
 from forms.items.volume import nifti
 from served.answers import Masks, VolumeMasks
-from served.any_size import Micrographs
+from served.any_size import Micrographs, Volumes
 from served.model import OnnxModel
+from served.refusal import Refused
 from tests.served.graphs import encoded, loaded
 
 VALUES = np.array([[0, 70_000, 2.5], [-1, 4, 8]], np.float32)
@@ -64,6 +65,17 @@ def test_a_mask_is_a_file_where_one_came() -> None:
     writer = Masks()
     np.testing.assert_array_equal(writer.one(probabilities, None), probabilities[0])
     assert writer.one(probabilities, "a file") == encoded(np.array([[0, 1]], np.uint8), compress_level=1)
+
+
+def test_a_mask_in_place_of_a_scan_is_refused() -> None:
+    reader = Volumes((None, None, None), np.dtype(np.float32), spacing=1.0, distinct=4)
+    scan = np.arange(4, dtype=np.uint8).repeat(250_000 * 4).reshape(100, 100, 400)  # the last value is found last
+    (batch,) = reader.batches([base64.b64encode(nifti(scan)).decode()])
+    np.testing.assert_array_equal(batch, scan[None])
+    message = "received a volume with no more than 3 different values, like a mask"
+    for mask in (base64.b64encode(nifti(scan % 3)).decode(), (scan[::25, ::25, ::25] % 3).tolist()):
+        with pytest.raises(Refused, match=message):
+            reader.batches([mask])
 
 
 def test_a_file_whose_header_lies_behind_a_long_note_gets_a_mask() -> None:
