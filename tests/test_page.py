@@ -18,7 +18,7 @@ from tasks.contract import get_task
 from tests.gateways import Gateway
 
 pytest.importorskip("playwright", reason="requirements-dev.txt is not installed")
-from playwright.sync_api import Browser, FilePayload, Page, Route, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 pytestmark = pytest.mark.browser
 PERCENT = re.compile(r"^\d+\.\d\s%$")
@@ -108,22 +108,6 @@ def test_what_is_no_image_gets_a_friendly_message(page: Page) -> None:
     expect(page.locator(".prediction")).to_have_text("–")
     file, digit = photograph()
     page.locator("#file").set_input_files(file)
-    expect(page.locator(".prediction")).to_have_text(str(digit))
-    expect(page.locator("#message")).to_be_empty()
-
-
-def test_it_says_that_an_answer_takes_a_while(page: Page) -> None:
-    held: list[Route] = []
-    page.route("**/predict", lambda route: held.append(route))
-    page.clock.install()
-    file, digit = photograph()
-    page.locator("#file").set_input_files(file)
-    expect(page.locator("#thumbnail")).to_be_visible()
-    expect(page.locator("#message")).to_be_empty()
-    page.clock.fast_forward(5_000)
-    expect(page.locator("#message")).to_have_text("The model is still looking at the picture.")
-    for one in held:
-        one.continue_()
     expect(page.locator(".prediction")).to_have_text(str(digit))
     expect(page.locator("#message")).to_be_empty()
 

@@ -9,7 +9,6 @@ const RETRY = 2000; // ms, between two looks for a gateway that was not ready
 const LOOK = 3000; // ms, between two looks whether another version answers
 const PATIENCE = 30000; // ms, the longest wait for an answer
 const PATIENCE_WITH_FILE = 600000; // what is large is sent and looked at for minutes
-const SLOW = 3000; // ms without an answer before it is said that it takes a while
 const REST = 800; // ms without a new answer before it is read out
 
 const $ = (id) => document.getElementById(id);
@@ -135,7 +134,6 @@ async function ask() {
 }
 
 async function predict(asked) {
-  const slow = setTimeout(() => say(`The model is still looking at the ${model.noun || "request"}.`), SLOW);
   try {
     answer.waiting();
     const options = { method: "POST", ...(await item.body(asked)) };
@@ -154,8 +152,6 @@ async function predict(asked) {
     const perhapsTooLarge = error.status === 0 && asked.file;
     say(perhapsTooLarge ? `${error.message} Or the ${model.noun} is too large for it.` : error.message);
     if ([0, 429, 503].includes(error.status) && !perhapsTooLarge) waitForModel(RETRY);
-  } finally {
-    clearTimeout(slow);
   }
 }
 
