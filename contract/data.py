@@ -16,6 +16,7 @@ from contract.items import taken
 from forms.outputs import Outputs, arrays, each
 
 SplitName = Literal["train", "validation", "test"]
+OWN_COLUMNS = frozenset({"score", "slice", "group"})  # of the table that scores are kept in
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Scores:
     Attributes:
         score: What the primary metric is the mean of, shape (N,), float64.
         slice: The group an example belongs to, shape (N,), str. Every group is watched on its own.
-        columns: Further columns worth keeping, each of shape (N,).
+        columns: Further columns worth keeping, each of shape (N,), by names other than OWN_COLUMNS.
         groups: Those of the split; tasks need not fill them in.
     """
 
@@ -84,6 +85,10 @@ class Scores:
     slice: np.ndarray
     columns: Mapping[str, np.ndarray]
     groups: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        if reserved := OWN_COLUMNS & self.columns.keys():
+            raise ValueError(f"Expected columns of other names than {', '.join(sorted(reserved))}.")
 
     def __len__(self) -> int:
         return len(self.score)

@@ -12,6 +12,7 @@ from monitoring.verdict import Expected, Level, Verdict
 from monitoring.windows import Watched
 from served.verdicts import file_of
 
+TELLING_ITEMS = 100  # of a window; of fewer nearly everything may be chance
 HELP = {
     "model_verdict": "1 for the verdict of monitor, 0 for the two others",
     "model_watched_timestamp_seconds": "When monitor looked last, in seconds since 1970",
@@ -40,7 +41,8 @@ def gauges(
     """The metrics that tell what was found.
 
     Args:
-        windows: That were looked at, the latest last. They tell of the latest that could be compared.
+        windows: That were looked at, the latest last. They tell of the latest that could be compared and has
+            TELLING_ITEMS or more, so not of one that has just begun; where none has, of the latest compared.
         verdict: On all of them.
         known: Of the versions, by source.
         now: When, in seconds since 1970.
@@ -49,8 +51,9 @@ def gauges(
         yield _metric("model_verdict", float(level == verdict.level), verdict=level.word)
     yield _metric("model_watched_timestamp_seconds", now)
     compared = [one for one in windows if one.findings]
-    if compared:
-        yield from _of_window(compared[-1], known.get(compared[-1].source, Expected()))
+    telling = [one for one in compared if one.items >= TELLING_ITEMS] or compared
+    if telling:
+        yield from _of_window(telling[-1], known.get(telling[-1].source, Expected()))
 
 
 def _of_window(window: Watched, expected: Expected) -> Iterator[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import prometheus_client
@@ -24,9 +25,10 @@ WINDOW = Watched(
     findings=(Finding("ink", 0.5, 0.4, 1e-9), Finding("mean", 0.03, 0.0, 0.4)),
     estimates={"": Estimate(0.91, 0.88, 0.94)},
     measured={"": Measured(0.9, 0.85, 0.93, 200)},
+    errors={"weight": Measured(2.5, 2.0, 3.0, 200)},
 )
 EMPTY = Watched("models:/digits/4", 7200.0, 10800.0, 0, {})
-KNOWN = {"models:/digits/3": Expected({"": 0.97})}
+KNOWN = {"models:/digits/3": Expected({"": 0.97}, {"weight": 2.2})}
 VERDICT = Verdict(Level.RETRAIN, (Reason(Level.RETRAIN, "It does harm."),))
 
 
@@ -53,6 +55,17 @@ def test_servers_tell_what_was_found_last(told: prometheus_client.CollectorRegis
     leave(tmp_path, "digits", list(gauges([], Verdict(Level.FINE, ()), {}, 9999.0)))
     assert value("model_verdict", {"verdict": "retrain"}) == 0
     assert value("model_drift_severity", {"version": "3"}) is None
+
+
+def test_a_window_that_has_just_begun_tells_nothing_yet(
+    told: prometheus_client.CollectorRegistry, tmp_path: Path
+) -> None:
+    begun = dataclasses.replace(WINDOW, begin=7200.0, end=7260.0, items=30, findings=(Finding("ink", 0.1, 0.0, 0.9),))
+    leave(tmp_path, "digits", list(gauges([WINDOW, begun], VERDICT, KNOWN, 7260.0)))
+    assert told.get_sample_value("model_drift_severity", {"version": "3"}) == 0.4
+    assert told.get_sample_value("model_accuracy", {"version": "3", "output": "", "by": "labels"}) == 0.9
+    leave(tmp_path, "digits", list(gauges([begun], VERDICT, KNOWN, 7260.0)))  # better than nothing
+    assert told.get_sample_value("model_drift_severity", {"version": "3"}) == 0.0
 
 
 def test_an_accuracy_that_cannot_be_told_is_not(told: prometheus_client.CollectorRegistry, tmp_path: Path) -> None:

@@ -150,6 +150,18 @@ def test_the_dashboard_finds_its_data_source_by_itself() -> None:
         assert panel["datasource"]["uid"] == "${" + variable["name"] + "}"
 
 
+def test_panels_lie_side_by_side_and_say_what_they_show() -> None:
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
+    places = np.zeros((100, 24), int)
+    for panel in DASHBOARD["panels"]:
+        x, y, width, height = (panel["gridPos"][side] for side in "xywh")
+        assert x + width <= 24, panel["title"]
+        places[y : y + height, x : x + width] += 1
+        assert panel["type"] == "row" or panel["description"].endswith("."), panel["title"]
+    lowest = int(places.any(axis=1).sum())
+    assert (places[:lowest] == 1).all()
+
+
 @contextlib.contextmanager
 def prometheus(folder: Path, target: str) -> Iterator[str]:
     """A Prometheus that asks that target every second; gives its address."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import tasks
-from tasks.contract import Config, Split, UserError, get_task, how_to_run, task_names
+from tasks.contract import Config, Scores, Split, UserError, get_task, how_to_run, task_names
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,19 @@ def test_a_part_of_a_split_is_judged_as_the_whole() -> None:
 def test_a_split_needs_as_many_targets_as_inputs() -> None:
     with pytest.raises(ValueError, match="Expected as many targets as inputs, received 1 for 2"):
         Split(np.zeros((2, 3)), np.zeros(1))
+    with pytest.raises(ValueError, match="Expected a group for each of 2 inputs, received 3"):
+        Split(np.zeros((2, 3)), np.zeros(2), groups=np.zeros(3))
+
+
+def test_groups_go_with_their_examples() -> None:
+    part = Split(np.zeros((4, 3)), np.arange(4), groups=np.array(["a", "a", "b", "c"])).take(np.array([3, 0]))
+    assert part.groups is not None
+    assert (part.targets.tolist(), part.groups.tolist()) == ([3, 0], ["c", "a"])
+
+
+def test_columns_of_scores_have_names_of_their_own() -> None:
+    with pytest.raises(ValueError, match="other names than group"):
+        Scores(np.zeros(2), np.array(["a", "b"]), {"group": np.zeros(2)})
 
 
 @pytest.mark.parametrize(
