@@ -26,7 +26,7 @@ FIRST_BYTES = 2**16  # of a file, that its header is looked for in
 EXTENDER_BYTES = 4  # between the header and the voxels at least; it says whether extensions follow
 MOST_VOXELS = 2**27  # 512×512×512
 MOST_BYTES_BEFORE = 2**24  # the header and its extensions
-VOXELS_AT_ONCE = 2**20  # that are looked at for different values
+VOXELS_AT_ONCE = 2**14  # that are looked at for different values; a scan has them among the first
 VOXEL_WORK = 30  # ns, to inflate, scale and turn one
 
 EXPECTED = "Expected a NIfTI file, .nii or .nii.gz."
@@ -181,10 +181,11 @@ def check_distinct(values: np.ndarray, least: int) -> None:
     """
     flat, found = values.reshape(-1), values[:0, 0, 0]
     for start in range(0, flat.size, VOXELS_AT_ONCE):
-        found = np.union1d(found, flat[start : start + VOXELS_AT_ONCE])
         if len(found) >= least:
             return
-    raise VolumeError(A_MASK.format(count=len(found)), "range")
+        found = np.union1d(found, flat[start : start + VOXELS_AT_ONCE])
+    if len(found) < least:
+        raise VolumeError(A_MASK.format(count=len(found)), "range")
 
 
 def check_spacing(head: Header, expected: float) -> None:

@@ -31,7 +31,7 @@ ReadFile = Callable[[bytes, Shape, Item], np.ndarray]
 Note = Callable[[Release, Any, Outputs], None]  # is told what a version answered to an item
 
 FOLDER = Path(__file__).parent
-MOST_BYTES = 10_000_000  # of a request without a file; with one, as many as the item's form takes
+MOST_BYTES = Item.most_bytes  # of a request without a file; with one, as many as the item's own form takes
 MOST_FORM_PARTS = 1000
 MOST_NAME = 40  # characters of what was sent that an answer repeats
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)

@@ -19,13 +19,11 @@ def figures(split: Split, outputs: Any) -> Figures:
     rows = scores(split, outputs)
     order = np.argsort(rows.score, kind="stable")
     spread = np.unique(np.linspace(0, len(split) - 1, min(SHOWN, len(split)), dtype=int))
-    for name, title, shown in (("outlines.png", "Nuclei", spread), ("worst.png", "Worst", order[:SHOWN])):
+    for name, words, shown in (("outlines.png", "Nuclei", spread), ("worst.png", "Worst", order[:SHOWN])):
         pictures = [outlined(split.inputs[row], split.targets[row], outputs[row].argmax(axis=-1)) for row in shown]
         captions = [f"{rows.slice[row]}, Dice {rows.score[row]:.3f}" for row in shown]
-        yield (
-            name,
-            drawing.images(drawing.alike(pictures), captions, f"{title}: {drawing.LEGEND}", columns=4, inches=3.4),
-        )
+        title = f"{words}: {drawing.LEGEND}"
+        yield name, drawing.images(drawing.alike(pictures), captions, title, columns=4, inches=3.4)
     yield "numbers.png", drawing.predicted_against_true(rows.columns["nuclei"], rows.columns["objects"], None)
 
 

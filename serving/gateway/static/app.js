@@ -41,7 +41,8 @@ async function call(path, options = {}, patience = PATIENCE) {
   // What stands in front of the gateway may refuse in HTML, or in nothing at all.
   const body = await response.json().catch(() => null);
   if (response.ok && body) return { body, headers: response.headers };
-  const tooLarge = `The ${model?.noun || "request"} is too large, at most ${Math.floor(model?.most_bytes / 1e6)} MB.`;
+  const most = model ? `, at most ${Math.floor(model.most_bytes / 1e6)} MB` : "";
+  const tooLarge = `The ${model?.noun || "request"} is too large${most}.`;
   const fallback = response.status === 413 ? tooLarge : "The gateway gave no usable answer.";
   throw Object.assign(new Error(body?.error ?? `${fallback} (HTTP ${response.status})`), { status: response.status });
 }
