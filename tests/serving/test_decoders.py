@@ -25,6 +25,7 @@ from tests.conftest import ROOT
 from tests.forms import scanned
 from tests.forms.drawn import file, progressive
 from tests.forms.test_pictures import PHOTOGRAPH, PNG
+from tests.processes import processes_of
 
 SHAPE = (32, 32, 3)
 
@@ -36,7 +37,7 @@ def running() -> Iterator[Decoders]:
 
 
 def processes() -> list[psutil.Process]:
-    return [p for p in psutil.Process().children() if "serving.gateway.decoders" in p.cmdline()]
+    return processes_of("serving.gateway.decoders")
 
 
 @pytest.mark.parametrize(

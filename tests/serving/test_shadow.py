@@ -21,6 +21,7 @@ from serving.gateway.champion import Champion
 from serving.gateway.scoring import Counts
 from serving.gateway.shadow import Files, Shadow
 from tasks.contract import get_task
+from tests.processes import processes_of
 from tests.serving.asking import Alias, post, release, totals
 
 TASK = get_task("digits")
@@ -92,7 +93,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 
 def processes() -> list[psutil.Process]:
-    return [p for p in psutil.Process().children() if "serving.gateway.challenger" in p.cmdline()]
+    return processes_of("serving.gateway.challenger")
 
 
 def counted(client: FlaskClient, version: str = "2") -> dict[str, float]:
@@ -183,6 +184,7 @@ def test_it_is_started_again(
 def test_it_follows_the_alias(
     client: FlaskClient, shadow: Shadow, registry: Registry, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "serving.gateway.shadow")
     with running(shadow):
         post(client, BODY)
         wait_until(lambda: counted(client)["agreed"] == 1)
@@ -196,7 +198,8 @@ def test_it_follows_the_alias(
         registry.version = "3"
         wait_until(lambda: len(processes()) == 1)
         registry.version = None
-        wait_until(lambda: processes() == [])
+        wait_until(lambda: "There is no challenger any more." in caplog.text)
+        assert processes() == []
         post(client, BODY)
         assert len(registry.fetched) == 4
         assert [folder for folder in registry.fetched if folder.exists()] == []

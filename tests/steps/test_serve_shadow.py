@@ -12,12 +12,12 @@ from mlflow import MlflowClient
 
 from registry.shadow import ALIAS, Shadow, shadow_beside
 from tests.gateways import Gateway
+from tests.processes import processes_of
 from tests.steps.test_serve import body, register, wait_until
 
 
 def challengers(gateway: Gateway) -> list[psutil.Process]:
-    children = psutil.Process(gateway.process.pid).children(recursive=True)
-    return [process for process in children if "serving.gateway.challenger" in process.cmdline()]
+    return processes_of("serving.gateway.challenger", gateway.process.pid)
 
 
 @pytest.mark.slow
