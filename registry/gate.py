@@ -133,7 +133,7 @@ def _against_champion(primary: Primary, candidate: Scores, champion: Scores) -> 
     """The verdict on a candidate that reaches the floor."""
     gain = _gain(primary, candidate, champion)
     found = _compared(candidate, champion, gain)
-    losses = slice_losses(gain, champion.slice, candidate.groups)
+    losses = slice_losses(gain, champion.slice, _groups(candidate, champion))
     worst = min(losses, key=lambda loss: loss.difference)
     figures = {
         "candidate": found.candidate,
@@ -170,9 +170,15 @@ def _against_former(primary: Primary, candidate: Scores, former: FormerChampion,
 
 
 def _compared(candidate: Scores, other: Scores, gain: np.ndarray) -> Comparison:
-    low, high = paired_interval(gain, candidate.groups)
+    groups = _groups(candidate, other)
+    low, high = paired_interval(gain, groups)
     means = float(candidate.score.mean()), float(other.score.mean())
-    return Comparison(*means, float(gain.mean()), low, high, paired_p_value(gain, candidate.groups))
+    return Comparison(*means, float(gain.mean()), low, high, paired_p_value(gain, groups))
+
+
+def _groups(candidate: Scores, other: Scores) -> np.ndarray | None:
+    """Which of their examples belong together. The data say so, but an evaluation by older code may not have kept it."""
+    return other.groups if candidate.groups is None else candidate.groups
 
 
 def _doubt(primary: Primary) -> str:

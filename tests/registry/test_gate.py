@@ -272,8 +272,10 @@ def test_an_example_that_comes_twice_in_its_group_counts_once() -> None:
     slices = np.repeat(["a", "b"], 15)
     once = decide(PRIMARY, Scores(mine + 0.3, slices, {}), Scores(best + 0.3, slices, {}))
     rows = np.repeat(np.arange(30), 2)
-    twice, against = (Scores(score[rows] + 0.3, slices[rows], {}, groups=rows) for score in (mine, best))
-    assert decide(PRIMARY, twice, against).figures == pytest.approx(once.figures)
+    for groups in ((rows, rows), (None, rows), (rows, None)):  # older code did not keep them
+        scored = zip((mine, best), groups, strict=True)
+        twice, against = (Scores(score[rows] + 0.3, slices[rows], {}, groups=known) for score, known in scored)
+        assert decide(PRIMARY, twice, against).figures == pytest.approx(once.figures)
 
 
 def test_the_interval_of_groups_covers_the_truth_as_often_as_it_says() -> None:
