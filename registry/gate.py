@@ -177,7 +177,7 @@ def _compared(candidate: Scores, other: Scores, gain: np.ndarray) -> Comparison:
 
 
 def _groups(candidate: Scores, other: Scores) -> np.ndarray | None:
-    """Which of their examples belong together. The data say so, but an evaluation by older code may not have kept it."""
+    """Which of their examples belong together: the data say so, but an evaluation by older code did not keep it."""
     return other.groups if candidate.groups is None else candidate.groups
 
 
