@@ -31,6 +31,8 @@ def parted(mask: np.ndarray) -> np.ndarray:
 
 def _owners(part: np.ndarray) -> np.ndarray:
     """Which object each place of something that hangs together belongs to, (places,) from 1, in their order."""
+    if np.linalg.norm(np.subtract(part.shape, 1)) < LEAST:  # noise has very many of these
+        return np.ones(np.count_nonzero(part), np.int32)
     framed = np.pad(part, 1)  # outside of the window is outside
     depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(framed), SMOOTH)
     depth = np.where(framed, depth, 0.0)[(slice(1, -1),) * part.ndim]
@@ -52,11 +54,13 @@ def _balls(places: np.ndarray, depth: np.ndarray, highest: np.ndarray) -> tuple[
         highest: Of each place, the depth of the deepest place beside it, itself among them.
     """
     peaks = np.flatnonzero(depth >= highest)
-    waiting = peaks[np.argsort(-depth[peaks], kind="stable")]
+    peaks = peaks[np.argsort(-depth[peaks], kind="stable")]
+    near = KDTree(places[peaks]).query_ball_point
+    free = np.ones(len(peaks), bool)
     counting = []
-    while len(waiting):
-        first, waiting = waiting[0], waiting[1:]
-        counting.append(first)
-        away = np.linalg.norm(places[waiting] - places[first], axis=1)
-        waiting = waiting[away >= max(OWN * depth[first], LEAST)]
+    for place, peak in enumerate(peaks):
+        if free[place]:
+            counting.append(peak)
+            own = max(OWN * depth[peak], LEAST)
+            free[near(places[peak], np.nextafter(own, 0))] = False  # what is just as far away is free
     return places[counting], depth[counting]

@@ -50,7 +50,7 @@ def test_balls_in_a_volume_are_parted() -> None:
     assert parted(balls[0] | balls[1]).max() == 2
 
 
-@pytest.mark.parametrize("share", [0.3, 0.5, 0.6, 0.8])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.6, 0.8, 0.94])
 def test_noise_is_parted_in_little_time(share: float) -> None:
     mask = np.random.default_rng(0).random((256, 256)) < share
     found = parted(mask)
