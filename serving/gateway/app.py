@@ -279,18 +279,25 @@ def _file(field: str) -> FileStorage:
     if not request.mimetype_params.get("boundary"):
         raise RequestError("Expected the form's boundary in its Content-Type.", "type")
     try:
-        file = request.files.get(field)
+        files = request.files.getlist(field)
     except RequestEntityTooLarge:
         if (request.content_length or 0) > (request.max_content_length or 0):
             raise
         message = f"Expected a form of at most {MOST_FORM_PARTS:,} fields."
         raise RequestError(message, "type") from None
-    if file is None and not request.form and not request.files:
-        message = f"Expected a form with a file in the field '{field}', received none that can be read."
-        raise RequestError(message, "type")
-    if file is None:
-        raise RequestError(f"Expected a file in the field '{field}' of the form.", "type")
-    return file
+    if len(files) != 1:
+        raise RequestError(f"Expected a form with a file in the field '{field}', received {_sent(field)}.", "type")
+    return files[0]
+
+
+def _sent(field: str) -> str:
+    """What a form has in place of one file in that field."""
+    if files := request.files.getlist(field):
+        return f"{len(files)}; send them one by one"
+    if field in request.form:
+        return f"text there; put an @ before the name of the file: {field}=@file"
+    others = sorted({*request.files, *request.form})
+    return f"the field {others[0][:MOST_NAME]!r}" if others else "none that can be read"
 
 
 def _uploaded(item: Item) -> bytes:

@@ -99,6 +99,9 @@ def test_an_encoded_body_is_refused(client: FlaskClient, encoding: str) -> None:
     assert client.post("/predict", json={"image": IMAGE}, headers={"Content-Encoding": "identity"}).status_code == 200
 
 
+NO_FILE = "Expected a form with a file in the field 'image', received"
+
+
 def form(*fields: tuple[str, bytes]) -> bytes:
     parts = [b'--x\r\nContent-Disposition: form-data; name="%s"\r\n\r\n%s\r\n' % (f.encode(), v) for f, v in fields]
     return b"".join(parts) + b"--x--\r\n"
@@ -108,24 +111,20 @@ def form(*fields: tuple[str, bytes]) -> bytes:
     ("body", "content_type", "status", "message"),
     [
         (form(*[(f"field{i}", b"v") for i in range(1500)]), "x", 400, "Expected a form of at most 1,000 fields."),
-        (form(("image", b"v" * 600_000)), "x", 400, "Expected a file in the field 'image' of the form."),
-        (form(("image", b"v" * MOST_BYTES)), "x", 413, "Expected at most 10 MB."),
         (
-            form(("a", b"v"))[:-9],
+            form(("image", b"v" * 600_000)),
             "x",
             400,
-            "Expected a form with a file in the field 'image', received none that can be read.",
+            f"{NO_FILE} text there; put an @ before the name of the file: image=@file.",
         ),
-        (b"", "x", 400, "Expected a form with a file in the field 'image', received none that can be read."),
-        (
-            form(("a", b"v")),
-            "y",
-            400,
-            "Expected a form with a file in the field 'image', received none that can be read.",
-        ),
+        (form(("picture", b"v")), "x", 400, f"{NO_FILE} the field 'picture'."),
+        (form(("image", b"v" * MOST_BYTES)), "x", 413, "Expected at most 10 MB."),
+        (form(("a", b"v"))[:-9], "x", 400, f"{NO_FILE} none that can be read."),
+        (b"", "x", 400, f"{NO_FILE} none that can be read."),
+        (form(("a", b"v")), "y", 400, f"{NO_FILE} none that can be read."),
         (form(("a", b"v")), "", 400, "Expected the form's boundary in its Content-Type."),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_a_bad_form_is_told_its_own_cause(
     client: FlaskClient, body: bytes, content_type: str, status: int, message: str
@@ -163,7 +162,10 @@ def test_bad_uploads_get_one_line(client: FlaskClient) -> None:
     reply = upload(client, b"no picture")
     assert (reply.status_code, reply.json) == (422, {"error": "This is not a PNG or JPEG picture that can be read."})
     reply = upload(client, drawing(), field="file")
-    assert (reply.status_code, reply.json) == (400, {"error": "Expected a file in the field 'image' of the form."})
+    assert (reply.status_code, reply.json) == (400, {"error": f"{NO_FILE} the field 'file'."})
+    two = {"image": [(io.BytesIO(drawing()), "one.png"), (io.BytesIO(drawing()), "other.png")]}
+    reply = client.post("/predict", data=two)
+    assert (reply.status_code, reply.json) == (400, {"error": f"{NO_FILE} 2; send them one by one."})
 
 
 def test_a_picture_too_many_is_told_when_to_come_back(champion: Champion) -> None:
