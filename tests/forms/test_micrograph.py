@@ -82,7 +82,7 @@ def nan() -> bytes:
         (file(NOISE)[:800], "Expected a PNG, TIFF or JPEG picture, received one that is cut off."),
         (file(NOISE, format="TIFF")[:800], "Expected a PNG, TIFF or JPEG picture, received one that is damaged."),
         (b"II*\0" + b"\xff" * 60, "Expected a PNG, TIFF or JPEG picture, received one that is damaged."),
-        (stack(), "Expected one picture, received a stack of 3; send one plane of it."),
+        (stack(), "Expected one picture, received a stack; send one plane of it."),
         (nan(), "Expected finite values only, received NaN or infinity."),
         (
             file(np.stack([EIGHT] * 4, axis=2)),
