@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import datetime
 import json
 import re
 import tempfile
@@ -23,14 +25,19 @@ from monitoring.labels import read_labels
 from monitoring.profile import FILE, Profile
 from monitoring.record import compact, read
 from monitoring.report import html
-from monitoring.verdict import Expected, Verdict, corrected, decide
+from monitoring.verdict import Champion, Expected, Verdict, corrected, decide
 from monitoring.windows import Watched, watched
 from registry.candidates import REHEARSAL_TAG, model_id_of
+from registry.ledger import champion, history
 from serving.rehearsal import RehearsalError
 from tasks.contract import Task, UserError
 
 LEAST_MINUTES, MOST_WINDOWS = 1, 1_000
 VERDICT_TAG = "verdict"
+
+
+class ProfileError(Exception):
+    """There is nothing to hold a version's traffic against; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -76,58 +83,97 @@ def watch(task: Task, place: Place, span: Span) -> Verdict:
     with at_hand(place, begin) as folder, runs.step_run(client, task, "monitor", f"monitor {task.name}", note):
         compact(folder)
         labels = read_labels(folder)
-        profiles: dict[str, Profile | None] = {}
-        windows = corrected(list(_windows(client, task, folder, span.windows(time.time()), profiles, labels)))
-        known = {source: expected_of(client, task, source, profile) for source, profile in profiles.items()}
-        verdict = decide(windows, known)
-        _log(task, windows, {source: one for source, one in profiles.items() if one is not None}, verdict, note)
+        versions = Versions(client, task)
+        windows = corrected(list(_windows(versions, folder, span.windows(time.time()), labels)))
+        known = versions.expected
+        verdict = decide(windows, known, champion_of(client, task), versions.others)
+        _log(task, windows, versions.profiles, verdict, note)
         leave(folder, task.name, list(gauges(windows, verdict, known, time.time())))
         keep_verdict(place, folder, task.name)
     return verdict
 
 
-def _windows(
-    client: MlflowClient,
-    task: Task,
-    folder: Path,
-    spans: Sequence[tuple[float, float]],
-    profiles: dict[str, Profile | None],
-    labels: Mapping[str, str],
-) -> Iterator[Watched]:
-    """What each version did in each window in which it did something. Profiles are added as they are needed."""
-    for begin, end in spans:
-        traffic = read(folder, begin, end)
-        for source in sorted(set(traffic.rows["source"])):
-            found = re.fullmatch(rf"models:/{re.escape(task.name)}/(\d+)", source)
-            if not found:
-                continue
-            if source not in profiles:
-                profiles[source] = profile_of(client, task, found[1])
-            yield watched(traffic, source, begin, min(end, time.time()), profiles[source], labels)
+class Versions:
+    """What is known of a task's versions, looked up when it is first asked for.
 
+    Attributes:
+        profiles: Of those that have one, by source.
+        expected: Of all, by source.
+        others: What else was asked for, and is no version of this task.
+    """
 
-def profile_of(client: MlflowClient, task: Task, number: str) -> Profile | None:
-    """The profile of a version; None where it has none that this code can read, or is gone."""
-    try:
-        version = client.get_model_version(task.name, number)
-        with tempfile.TemporaryDirectory() as folder:
-            files = fetch(client, model_id_of(version), folder)
-            file = files.path / "artifacts" / FILE
-            return Profile.from_json(file.read_text(encoding="utf-8")) if file.exists() else None
-    except (MlflowException, RehearsalError):
+    def __init__(self, client: MlflowClient, task: Task) -> None:
+        self.profiles: dict[str, Profile] = {}
+        self.expected: dict[str, Expected] = {}
+        self.others: set[str] = set()
+        self._client, self._task = client, task
+
+    def know(self, source: str) -> bool:
+        """Looks a version up. Whether it is one of this task."""
+        if source in self.expected or source in self.others:
+            return source in self.expected
+        if not (found := re.fullmatch(rf"models:/{re.escape(self._task.name)}/(\d+)", source)):
+            self.others.add(source)
+            return False
+        bounds = Expected(bound_ms=self._task.latency_bound_ms, rehearsed_ms=self._rehearsed_ms(found[1]))
+        try:
+            profile = profile_of(self._client, self._task, found[1])
+        except ProfileError as error:
+            self.expected[source] = dataclasses.replace(bounds, incomparable=str(error))
+        else:
+            self.profiles[source] = profile
+            accuracies = {name: one.accuracy for name, one in profile.calibrations.items()}
+            self.expected[source] = dataclasses.replace(bounds, accuracies=accuracies, errors=profile.errors)
+        return True
+
+    def _rehearsed_ms(self, number: str) -> float | None:
+        with contextlib.suppress(MlflowException, ValueError, KeyError):  # it is gone, or its rehearsal failed
+            tags = self._client.get_model_version(self._task.name, number).tags
+            return float(json.loads(tags[REHEARSAL_TAG])["p50_ms"])
         return None
 
 
-def expected_of(client: MlflowClient, task: Task, source: str, profile: Profile | None) -> Expected:
-    """What is known of a version by its profile and by its rehearsal."""
-    rehearsed = None
-    with contextlib.suppress(MlflowException, ValueError, KeyError):  # it is gone, or its rehearsal failed
-        tags = client.get_model_version(task.name, source.rpartition("/")[2]).tags
-        rehearsed = float(json.loads(tags[REHEARSAL_TAG])["p50_ms"])
+def _windows(
+    versions: Versions, folder: Path, spans: Sequence[tuple[float, float]], labels: Mapping[str, str]
+) -> Iterator[Watched]:
+    """What each version of the task did in each window in which it did something."""
+    for begin, end in spans:
+        traffic = read(folder, begin, end)
+        for source in sorted(filter(versions.know, set(traffic.rows["source"]))):
+            yield watched(traffic, source, begin, min(end, time.time()), versions.profiles.get(source), labels)
+
+
+def profile_of(client: MlflowClient, task: Task, number: str) -> Profile:
+    """The profile of a version.
+
+    Raises:
+        ProfileError: It has none that this code can read, or is gone.
+    """
+    try:
+        version = client.get_model_version(task.name, number)
+        with tempfile.TemporaryDirectory() as folder:
+            file = fetch(client, model_id_of(version), folder).path / "artifacts" / FILE
+            text = file.read_text(encoding="utf-8") if file.exists() else ""
+    except (MlflowException, RehearsalError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ProfileError(f"version {number} cannot be had from the registry ({reason})") from error
+    try:
+        profile = Profile.from_json(text) if text else None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ProfileError(f"the profile of version {number} is damaged") from error
     if profile is None:
-        return Expected(bound_ms=task.latency_bound_ms, rehearsed_ms=rehearsed)
-    accuracies = {name: one.accuracy for name, one in profile.calibrations.items()}
-    return Expected(accuracies, profile.errors, task.latency_bound_ms, rehearsed)
+        raise ProfileError(f"version {number} was logged by code of other profiles, or of none; train anew")
+    return profile
+
+
+def champion_of(client: MlflowClient, task: Task) -> Champion | None:
+    """The version that the alias points to, and since when; None where there is none."""
+    if (number := champion(client, task.name)) is None:
+        return None
+    moves = history(client, task.name)
+    is_noted = bool(moves) and moves[-1].after == number  # a hand may have moved the alias
+    since = datetime.datetime.fromisoformat(moves[-1].time).timestamp() if is_noted else None
+    return Champion(f"models:/{task.name}/{number}", since)
 
 
 def _log(task: Task, windows: Sequence[Watched], profiles: Mapping[str, Profile], verdict: Verdict, note: str) -> None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from monitoring.drift import LEVEL, Finding, alarms
+from monitoring.drift import LEAST_EXAMPLES, LEVEL, Finding, alarms
 from monitoring.estimate import Estimate
 from monitoring.windows import Measured, Watched
 
 MOST_FAILED = 0.01  # the share of requests that the model may fail
+MOST_REFUSED = 0.1  # the share that may be refused; more tell of a client, or of a world, that is new
 MOST_LOST = 0.02  # what accuracy may fall below that on the validation split, as a share of 1
 MOST_MORE = 0.1  # what a mean absolute error may grow by, as a share of that on the validation split
 SEVERE = 0.25  # a severity from which drift of answers that nobody can judge is no trifle
 MOST_NAMED = 3  # findings in a sentence
+HANDOVER_SECONDS = 60.0  # after a champion was set, in which the one before may answer still
 
 
 class Level(IntEnum):
@@ -66,12 +68,27 @@ class Expected:
         errors: Mean absolute errors of numbers there, by the name of the output.
         bound_ms: That a request may take.
         rehearsed_ms: That one took when the version was rehearsed; None where that is not known.
+        incomparable: Why nothing can be compared with what it was validated on; empty where it can.
     """
 
     accuracies: Mapping[str, float] = field(default_factory=dict)
     errors: Mapping[str, float] = field(default_factory=dict)
     bound_ms: float = math.inf
     rehearsed_ms: float | None = None
+    incomparable: str = ""
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The version that ought to answer.
+
+    Attributes:
+        source: As models:/<name>/<number>.
+        since: When it was set, in seconds since 1970; None where that is not known.
+    """
+
+    source: str
+    since: float | None = None
 
 
 def corrected(windows: Sequence[Watched]) -> list[Watched]:
@@ -85,28 +102,66 @@ def corrected(windows: Sequence[Watched]) -> list[Watched]:
     return [dataclasses.replace(one, findings=tuple(map(of, one.findings))) for one in windows]
 
 
-def decide(windows: Sequence[Watched], known: Mapping[str, Expected], level: float = LEVEL) -> Verdict:
+def decide(
+    windows: Sequence[Watched],
+    known: Mapping[str, Expected],
+    champion: Champion | None = None,
+    others: Collection[str] = (),
+    level: float = LEVEL,
+) -> Verdict:
     """The verdict on windows in their order, the latest last.
+
+    Another training is for the champion alone. A version that answered no more once the champion was there is history;
+    one that goes on answering, as in a container, is told, and who ought to be there in its place.
 
     Args:
         windows: Those that `corrected` gives.
         known: What is known of the versions, by source.
+        champion: None where there is none: then every version counts alike.
+        others: Whose traffic is recorded besides.
         level: Of false alarms.
     """
+    counting = [window for window in windows if not _is_history(window.source, windows, champion)]
     found = [
-        (window, reason)
-        for window in reversed(windows)
+        (window, _with_champion(reason, window.source, champion))
+        for window in reversed(counting)
         for reason in _reasons(window, known.get(window.source, Expected()), level)
     ]
-    reasons = list(_together(found))
-    if not windows:
-        reasons = [Reason(Level.WATCH, "Nothing was served, or nothing was recorded of it.")]
-    if not reasons:
-        reasons = [
-            Reason(Level.FINE, "What was served is what the model was validated on, and it is answered as then.")
-        ]
+    reasons = list(_together(found)) or [_on_all(windows, counting, champion, others)]
     reasons.sort(key=lambda reason: -reason.level)
     return Verdict(reasons[0].level, tuple(reasons))
+
+
+def _is_history(source: str, windows: Sequence[Watched], champion: Champion | None) -> bool:
+    if champion is None or champion.since is None or source == champion.source:
+        return False
+    return max(one.last for one in windows if one.source == source) < champion.since + HANDOVER_SECONDS
+
+
+def _with_champion(reason: Reason, source: str, champion: Champion | None) -> Reason:
+    """The reason; of a version that answers in the champion's place, no reason to train."""
+    if champion is None or source == champion.source:
+        return reason
+    sentence = f"{reason.sentence} It is not the champion: put {champion.source} in its place."
+    return dataclasses.replace(reason, level=min(reason.level, Level.WATCH), sentence=sentence)
+
+
+def _on_all(
+    windows: Sequence[Watched], counting: Sequence[Watched], champion: Champion | None, others: Collection[str]
+) -> Reason:
+    """What is said where nothing stands out."""
+    if any(one.findings or one.measured or one.errors for one in counting):
+        sentence = "What was served is what the model was validated on, and it is answered as then."
+        return Reason(Level.FINE, sentence)
+    if counting:
+        sentence = f"Nothing could be compared: no window has {LEAST_EXAMPLES} answers. Look at longer windows."
+    elif windows and champion:
+        sentence = f"Nothing was recorded of {champion.source}, the champion, but of versions before it."
+    elif others:
+        sentence = f"Nothing was recorded of this task, but of {', '.join(sorted(others)[:MOST_NAMED])}."
+    else:
+        sentence = "Nothing was served, or nothing was recorded of it."
+    return Reason(Level.WATCH, sentence)
 
 
 def _together(found: Sequence[tuple[Watched, Reason]]) -> Iterator[Reason]:
@@ -121,6 +176,8 @@ def _together(found: Sequence[tuple[Watched, Reason]]) -> Iterator[Reason]:
 
 def _reasons(window: Watched, known: Expected, level: float) -> Iterator[Reason]:
     yield from _on_operation(window, known)
+    if known.incomparable:
+        yield Reason(Level.WATCH, f"Nothing can be compared: {known.incomparable}.", kind="incomparable")
     found = alarms(window.findings, level)
     drift = f"Drift: {_named(found)}." if found else ""
     for output, expected in known.accuracies.items():
@@ -147,6 +204,15 @@ def _on_operation(window: Watched, known: Expected) -> Iterator[Reason]:
         share = 100 * window.failed / requests
         yield Reason(
             Level.WATCH, f"The model failed {window.failed} of {requests} requests ({share:.1f} %).", kind="failures"
+        )
+    refused = sum(window.refused.values()) - window.failed
+    if requests >= LEAST_EXAMPLES and refused > MOST_REFUSED * requests:
+        kinds = sorted((kind for kind in window.refused if kind != "internal"), key=lambda kind: -window.refused[kind])
+        yield Reason(
+            Level.WATCH,
+            f"{refused} of {requests} requests were refused ({100 * refused / requests:.0f} %), most of them for "
+            f"{kinds[0]!r}.",
+            kind="refusals",
         )
     if window.seconds and 1000 * window.seconds[0] > known.bound_ms:
         rehearsed = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -56,6 +57,7 @@ class Watched:
         estimates: Of the accuracy without labels, by the name of the output.
         measured: Accuracies where labels are known, by the name of the output.
         errors: Mean absolute errors where right numbers are known, by the name of the output.
+        last: When the latest request was answered or refused, in seconds since 1970.
     """
 
     source: str
@@ -70,6 +72,7 @@ class Watched:
     estimates: Mapping[str, Estimate] = field(default_factory=dict)
     measured: Mapping[str, Measured] = field(default_factory=dict)
     errors: Mapping[str, Measured] = field(default_factory=dict)
+    last: float = 0.0
 
     @property
     def failed(self) -> int:
@@ -106,7 +109,8 @@ def watched(
     by_output = {str(output): part for output, part in answers.groupby("output")}
     first = next(iter(by_output.values()), answers)
     seconds = tuple(first["seconds"].quantile(QUANTILES)) if len(first) else ()
-    result = Watched(source, begin, end, len(first), refusals["kind"].value_counts().to_dict(), seconds)
+    last = float(rows["time"].max())
+    result = Watched(source, begin, end, len(first), refusals["kind"].value_counts().to_dict(), seconds, last=last)
     if profile is None or not len(first):
         return result
     outputs = {name: part for name, part in by_output.items() if name in profile.labels}
@@ -118,8 +122,8 @@ def watched(
     )
     errors = {name: measured_error(by_output[name], labels) for name in profile.errors if name in by_output}
     known = {name: measured(part, profile.labels[name], labels) for name, part in outputs.items()}
-    return Watched(
-        *(result.source, result.begin, result.end, result.items, result.refused, result.seconds),
+    return dataclasses.replace(
+        result,
         mix={name: _mix(part, profile.labels[name]) for name, part in outputs.items()},
         confidence={name: float(values.mean()) for name, values in window.confidences.items()},
         findings=tuple(findings(profile, window)),

@@ -15,7 +15,8 @@ from mlflow import MlflowClient
 
 from lifecycle.retraining import champions_config, retrain
 from lifecycle.traffic import keep_labels, place_of
-from lifecycle.watching import Span, profile_of, watch
+from lifecycle.watching import Span, champion_of, profile_of, watch
+from monitoring import verdict as verdict_module
 from monitoring.making import Asked
 from monitoring.profile import Profile
 from monitoring.verdict import Level
@@ -35,9 +36,7 @@ class Traffic:
     """Writes what a version would have recorded."""
 
     def __init__(self, client: MlflowClient, folder: Path) -> None:
-        profile = profile_of(client, DIGITS, "1")
-        assert profile is not None
-        self.profile: Profile = profile
+        self.profile: Profile = profile_of(client, DIGITS, "1")
         self.folder = folder
         version = client.get_model_version("digits", "1")
         location = client.get_logged_model(model_id_of(version)).artifact_location
@@ -147,11 +146,44 @@ def test_drifted_traffic_ends_with_another_version_that_answers(
         assert 'model_verdict{verdict="retrain"} 1.0' in told
 
 
-def test_others_traffic_and_that_of_versions_without_a_profile(traffic: Traffic) -> None:
+def test_others_traffic_and_that_of_versions_without_a_profile(
+    traffic: Traffic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verdict_module, "HANDOVER_SECONDS", 0.0)  # the champion was set a moment ago
     traffic.answer(DIGITS.load("train").inputs[:50], source="models:/mnist/1")
-    assert watch(DIGITS, traffic.folder, HOUR).reasons[0].sentence.startswith("Nothing was served")
+    (reason,) = watch(DIGITS, traffic.folder, HOUR).reasons
+    assert reason.sentence == "Nothing was recorded of this task, but of models:/mnist/1."
     traffic.answer(DIGITS.load("train").inputs[:50], source="models:/digits/77")
-    assert watch(DIGITS, traffic.folder, HOUR).level == Level.FINE  # nothing is known against it
+    found = watch(DIGITS, traffic.folder, HOUR)
+    assert found.level == Level.WATCH
+    assert found.reasons[0].sentence.startswith("Nothing can be compared: version 77 cannot be had from the registry (")
+    assert found.reasons[0].sentence.endswith("It is not the champion: put models:/digits/1 in its place.")
+
+
+def test_a_profile_that_cannot_be_read_is_told(traffic: Traffic, champion_store: MlflowClient) -> None:
+    version = champion_store.get_model_version("digits", "1")
+    location = Path(champion_store.get_logged_model(model_id_of(version)).artifact_location.removeprefix("file://"))
+    traffic.answer(DIGITS.load("train").inputs[:50])
+    file = location / "artifacts" / "profile.json"
+    before = file.read_text()
+    try:
+        file.write_text("{")
+        verdict = watch(DIGITS, traffic.folder, HOUR)
+    finally:
+        file.write_text(before)
+    assert verdict.level == Level.WATCH
+    assert verdict.reasons[0].sentence.startswith("Nothing can be compared: version 1 cannot be had from the registry")
+    assert "is not what was logged: artifacts/profile.json has changed" in verdict.reasons[0].sentence
+
+
+def test_the_champion_counts_from_when_it_was_set(champion_store: MlflowClient) -> None:
+    found = champion_of(champion_store, DIGITS)
+    assert found is not None
+    assert found.source == SOURCE
+    assert found.since is not None
+    assert 0 < time.time() - found.since < 24 * 3600
+    champion_store.delete_registered_model_alias("digits", "champion")
+    assert champion_of(champion_store, DIGITS) is None
 
 
 def test_the_configuration_is_the_champions_with_the_next_seed(champion_store: MlflowClient) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from monitoring.drift import Finding
 from monitoring.estimate import Estimate
-from monitoring.verdict import Expected, Level, Verdict, corrected, decide
+from monitoring.verdict import Champion, Expected, Level, Verdict, corrected, decide
 from monitoring.windows import Measured, Watched
 
 SOURCE = "models:/digits/1"
@@ -67,10 +67,54 @@ def test_where_there_are_no_labels_grave_drift_asks_for_another_training() -> No
 
 
 def test_a_model_that_fails_is_told() -> None:
-    found = verdict(window(refused={"internal": 20, "shape": 300}))
+    found = verdict(window(refused={"internal": 20, "shape": 30}))
     assert found.level == Level.WATCH
-    assert found.reasons[0].sentence == "The model failed 20 of 820 requests (2.4 %)."
-    assert verdict(window(refused={"shape": 300})).level == Level.FINE  # those who sent it are to blame
+    assert [reason.sentence for reason in found.reasons] == ["The model failed 20 of 550 requests (3.6 %)."]
+    assert verdict(window(refused={"shape": 50})).level == Level.FINE  # those who sent it are to blame
+
+
+def test_that_much_is_refused_is_told() -> None:
+    """A word that no training row had is refused, and so is all that a new client sends in another form."""
+    found = verdict(window(items=60, refused={"range": 200, "shape": 40, "internal": 1}))
+    assert found.level == Level.WATCH
+    assert [reason.sentence for reason in found.reasons][-1] == (
+        "240 of 301 requests were refused (80 %), most of them for 'range'."
+    )
+    assert verdict(window(items=0, findings=(), refused={"range": 200})).level == Level.WATCH
+    assert verdict(window(items=4, refused={"range": 2})).level == Level.FINE
+
+
+def test_what_cannot_be_compared_is_not_fine() -> None:
+    few = verdict(window(items=20, findings=()), window(items=3, findings=()))
+    assert few.level == Level.WATCH
+    assert few.reasons[0].sentence == ("Nothing could be compared: no window has 25 answers. Look at longer windows.")
+    assert verdict(window(items=20, findings=()), window()).level == Level.FINE  # the quiet hours of a night
+    gone = decide([window(findings=())], {SOURCE: Expected(incomparable="version 1 is gone")})
+    assert gone.level == Level.WATCH
+    assert gone.reasons[0].sentence == "Nothing can be compared: version 1 is gone."
+    assert decide([], {}, others={"models:/mnist/1"}).reasons[0].sentence == (
+        "Nothing was recorded of this task, but of models:/mnist/1."
+    )
+
+
+def test_a_version_whose_place_another_one_took_decides_no_longer() -> None:
+    """The champion was set at 9000 s. What went on answering counts, but asks for no training."""
+    champion = Champion("models:/digits/2", since=9000.0)
+    bad = {"findings": (DRIFT,), "measured": {"": Measured(0.8, 0.74, 0.85, 200)}}
+    known = {SOURCE: Expected({"": 0.97})}
+    before = window(**bad, last=9002.0)
+    now = dataclasses.replace(window(last=9900.0), source=champion.source)
+    assert decide([before, now], known, champion).level == Level.FINE
+    alone = decide([before], known, champion)
+    assert alone.level == Level.WATCH
+    assert alone.reasons[0].sentence == (
+        "Nothing was recorded of models:/digits/2, the champion, but of versions before it."
+    )
+    still = decide([before, now, dataclasses.replace(before, last=9500.0)], known, champion)
+    assert still.level == Level.WATCH
+    assert still.reasons[0].sentence.endswith("It is not the champion: put models:/digits/2 in its place.")
+    assert decide([before], known, Champion(SOURCE, since=9000.0)).level == Level.RETRAIN
+    assert decide([before], known, Champion(champion.source)).level == Level.WATCH  # a hand moved the alias
 
 
 def test_more_windows_are_more_chances_of_a_false_alarm() -> None:
