@@ -31,9 +31,7 @@ def grey_values(data: bytes) -> np.ndarray:
         with _image(file) as image:
             _check(image)
             values = _values(image)
-    except _UnfitError:
-        raise
-    except MemoryError:
+    except (_UnfitError, MemoryError):
         raise
     except Exception as error:  # of Pillow, which has no common class for what may be wrong with a file
         raise ValueError(_wrong(file, error)) from None
