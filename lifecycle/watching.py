@@ -23,7 +23,7 @@ from monitoring.labels import read_labels
 from monitoring.profile import FILE, Profile
 from monitoring.record import compact, read
 from monitoring.report import html
-from monitoring.verdict import Expected, Verdict, corrected, decide
+from monitoring.verdict import Expected, Verdict, corrected, decide, with_labels
 from monitoring.windows import Watched, watched
 from registry.candidates import REHEARSAL_TAG, model_id_of
 from serving.rehearsal import RehearsalError
@@ -79,7 +79,7 @@ def watch(task: Task, place: Place, span: Span) -> Verdict:
         profiles: dict[str, Profile | None] = {}
         windows = corrected(list(_windows(client, task, folder, span.windows(time.time()), profiles, labels)))
         known = {source: expected_of(client, task, source, profile) for source, profile in profiles.items()}
-        verdict = decide(windows, known)
+        verdict = with_labels(decide(windows, known), windows, len(labels))
         _log(task, windows, {source: one for source, one in profiles.items() if one is not None}, verdict, note)
         leave(folder, task.name, list(gauges(windows, verdict, known, time.time())))
         keep_verdict(place, folder, task.name)
