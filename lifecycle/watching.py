@@ -25,7 +25,7 @@ from monitoring.labels import read_labels
 from monitoring.profile import FILE, Profile
 from monitoring.record import compact, read
 from monitoring.report import html
-from monitoring.verdict import Champion, Expected, Verdict, corrected, decide
+from monitoring.verdict import Champion, Expected, Verdict, corrected, decide, with_labels
 from monitoring.windows import Watched, watched
 from registry.candidates import REHEARSAL_TAG, model_id_of
 from registry.ledger import champion, history
@@ -86,7 +86,7 @@ def watch(task: Task, place: Place, span: Span) -> Verdict:
         versions = Versions(client, task)
         windows = corrected(list(_windows(versions, folder, span.windows(time.time()), labels)))
         known = versions.expected
-        verdict = decide(windows, known, champion_of(client, task), versions.others)
+        verdict = with_labels(decide(windows, known, champion_of(client, task), versions.others), windows, len(labels))
         _log(task, windows, versions.profiles, verdict, note)
         leave(folder, task.name, list(gauges(windows, verdict, known, time.time())))
         keep_verdict(place, folder, task.name)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import calendar
 import contextlib
 import json
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock
 
+from monitoring.files import UNREADABLE, draft_of, left_out, put
 from monitoring.tables import SCHEMAS, TIMES, UnknownLineError, tables_of
 
 HOUR = re.compile(r"\d{4}-\d\d-\d\dT\d\d")
@@ -75,7 +75,7 @@ def read(folder: Path, since: float | None = None, until: float | None = None) -
 def may_have(name: str, since: float) -> bool:
     """Whether the folder or file of that name may have something of an hour from `since` on, in seconds since 1970:
     what came later was written later."""
-    return HOUR.match(name) is not None and _seconds(name[:13]) + HOUR_SECONDS >= since
+    return _is_of_hour(name) and _seconds(name[:13]) + HOUR_SECONDS >= since
 
 
 def compact(folder: Path) -> list[str]:
@@ -94,7 +94,18 @@ def compact(folder: Path) -> list[str]:
 
 def _hours(folder: Path) -> list[str]:
     """The hours of which there is anything, in their order."""
-    return sorted({entry.name[:13] for entry in folder.iterdir() if HOUR.match(entry.name)})
+    return sorted({entry.name[:13] for entry in folder.iterdir() if _is_of_hour(entry.name)})
+
+
+def _is_of_hour(name: str) -> bool:
+    """Whether a name begins with an hour that there is: 2026-99-99T99 only looks like one."""
+    if not HOUR.match(name):
+        return False
+    try:
+        _seconds(name[:13])
+    except ValueError:
+        return False
+    return True
 
 
 def _seconds(hour: str) -> float:
@@ -117,14 +128,20 @@ def _read(folder: Path, hour: str) -> Iterator[tuple[str, pa.Table]]:
     """
     packed, done = _packed(folder, hour)
     for path in packed:
-        yield "rows", pq.read_table(path)
+        yield "rows", _table(path, "rows")
         for name in ("features", "inputs"):
             with contextlib.suppress(FileNotFoundError):  # the oldest files are removed one by one
-                yield name, pq.read_table(_beside(path, name))
+                yield name, _table(_beside(path, name), name)
     for path in sorted((folder / hour).glob("*.jsonl")):
         if path.name not in done:
-            with contextlib.suppress(UnknownLineError):
+            try:
                 yield from tables_of(path)
+            except UnknownLineError:
+                continue
+            except FileNotFoundError:
+                raise
+            except OSError:
+                left_out(path)
     if _packed(folder, hour)[0] != packed:
         raise FileNotFoundError(f"{hour} was packed meanwhile")
 
@@ -132,8 +149,31 @@ def _read(folder: Path, hour: str) -> Iterator[tuple[str, pa.Table]]:
 def _packed(folder: Path, hour: str) -> tuple[list[Path], set[str]]:
     """The files with packed rows of an hour, and the names of the files that they were made of."""
     matches = [PACKED.fullmatch(path.name) for path in sorted(folder.glob(f"{hour}*.parquet"))]
-    packed = [folder / match[0] for match in matches if match]
-    return packed, {name for path in packed for name in json.loads(pq.read_metadata(path).metadata[NAMES])}
+    packed, done = [], set()
+    for path in (folder / match[0] for match in matches if match):
+        try:
+            done |= set(json.loads(pq.read_metadata(path).metadata[NAMES]))
+            packed.append(path)
+        except FileNotFoundError:
+            raise
+        except UNREADABLE:
+            left_out(path)
+    return packed, done
+
+
+def _table(path: Path, name: str) -> pa.Table:
+    """What a packed file has in the columns of that table; nothing where it is broken.
+
+    Raises:
+        FileNotFoundError: It is gone.
+    """
+    try:
+        return pq.read_table(path).select(SCHEMAS[name].names).cast(SCHEMAS[name])
+    except FileNotFoundError:
+        raise
+    except UNREADABLE:
+        left_out(path)
+        return SCHEMAS[name].empty_table()
 
 
 def _beside(path: Path, name: str) -> Path:
@@ -166,11 +206,11 @@ def _is_quiet(hour: Path, now: float) -> bool:
 
 def _pack(folder: Path, hour: str) -> bool:
     """Packs an hour and removes its lines; whether there was anything to do."""
-    packed, done = _packed(folder, hour)
+    _, done = _packed(folder, hour)
     files = sorted((folder / hour).glob("*.jsonl"))
     new = [path for path in files if path.name not in done]
     target, number = folder / f"{hour}.parquet", 0
-    while target in packed:
+    while target.exists():  # also one that cannot be read
         number += 1
         target = folder / f"{hour}-{number}.parquet"
     written = _write(target, new) if new else set()
@@ -186,14 +226,14 @@ def _write(target: Path, files: list[Path]) -> set[str]:
     """Writes what stands in these files to `target` and to the files beside it; gives the names of those that it could
     read. The last to be moved into place is `target`."""
     places = {name: _beside(target, name) for name in ("features", "inputs", "rows")}
-    drafts = {name: place.with_name(f".{place.name}.tmp") for name, place in places.items()}
+    drafts = {name: draft_of(place) for name, place in places.items()}
     names = []
     with contextlib.ExitStack() as stack:
         writers = {name: stack.enter_context(pq.ParquetWriter(drafts[name], SCHEMAS[name])) for name in places}
         for path in files:
             try:
                 tables = list(tables_of(path))
-            except (UnknownLineError, FileNotFoundError):  # of later code, or removed because it was the oldest
+            except (UnknownLineError, OSError):  # of later code, or removed because it was the oldest
                 continue
             for name in places:
                 if parts := [table for of, table in tables if of == name]:
@@ -201,10 +241,8 @@ def _write(target: Path, files: list[Path]) -> set[str]:
             names.append(path.name)
         writers["rows"].add_key_value_metadata({NAMES.decode(): json.dumps(names)})
     for name, place in places.items():
-        if not names:
+        if names:
+            put(place)
+        else:
             drafts[name].unlink()
-            continue
-        with drafts[name].open("rb+") as file:
-            os.fsync(file.fileno())  # the lines are removed then, and the machine may lose its power
-        drafts[name].replace(place)
     return set(names)

@@ -69,12 +69,18 @@ def tables_of(path: Path) -> Iterator[tuple[str, pa.Table]]:
             table = TABLES[kind]
             try:
                 yield table, MAKERS[table](line)
-            except (ValueError, KeyError, TypeError, AttributeError):  # those of pyarrow are among them
+            except (ValueError, KeyError, TypeError, AttributeError, OverflowError):  # pyarrow's are among them
                 continue
 
 
 def _items(line: dict[str, Any], schema: pa.Schema) -> pa.Table:
-    """A row an item, from columns and from values that hold for all items of the line."""
+    """A row an item, from columns and from values that hold for all items of the line.
+
+    Raises:
+        ValueError: It does not say who answered.
+    """
+    if not isinstance(line["source"], str):
+        raise ValueError("a line without a source")
     size = len(line["id"])
     columns = {name: line.get(name) for name in schema.names}
     return pa.table(

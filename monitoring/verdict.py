@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from monitoring.drift import LEAST_EXAMPLES, LEVEL, Finding, alarms
 from monitoring.estimate import Estimate
-from monitoring.windows import Measured, Watched
+from monitoring.windows import Measured, Unknown, Watched
 
 MOST_FAILED = 0.01  # the share of requests that the model may fail
 MOST_REFUSED = 0.1  # the share that may be refused; more tell of a client, or of a world, that is new
@@ -164,6 +164,17 @@ def _on_all(
     return Reason(Level.WATCH, sentence)
 
 
+def with_labels(verdict: Verdict, windows: Sequence[Watched], labels: int) -> Verdict:
+    """The verdict, which also says how many of the labels in the record are of items that were answered in these
+    windows: else nobody would see that ids match nothing. It asks for nothing, since others may be of earlier items."""
+    if not labels:
+        return verdict
+    matched = len(frozenset[str]().union(*(one.labelled for one in windows)))
+    words = f"Of {labels} label{'s' * (labels > 1)} in the record, {matched} {'is' if matched == 1 else 'are'} of items"
+    note = Reason(Level.FINE, f"{words} that were answered in this time.", kind="joined")
+    return dataclasses.replace(verdict, reasons=(*verdict.reasons, note))
+
+
 def _together(found: Sequence[tuple[Watched, Reason]]) -> Iterator[Reason]:
     """One reason for all windows in which the same was seen, in the words of the first of these."""
     alike: dict[tuple[str, Level, str], list[tuple[Watched, Reason]]] = {}
@@ -178,6 +189,8 @@ def _reasons(window: Watched, known: Expected, level: float) -> Iterator[Reason]
     yield from _on_operation(window, known)
     if known.incomparable:
         yield Reason(Level.WATCH, f"Nothing can be compared: {known.incomparable}.", kind="incomparable")
+    if window.unknown is not None:
+        yield _on_unknown(window.unknown)
     found = alarms(window.findings, level)
     drift = f"Drift: {_named(found)}." if found else ""
     for output, expected in known.accuracies.items():
@@ -192,6 +205,12 @@ def _reasons(window: Watched, known: Expected, level: float) -> Iterator[Reason]
         grave = found[0].severity >= SEVERE
         harm = "Whether the answers are still right can only be told from labels."
         yield Reason(Level.RETRAIN if grave else Level.WATCH, f"{drift} {harm}", kind="drift")
+
+
+def _on_unknown(labels: Unknown) -> Reason:
+    what = "1 label is" if labels.count == 1 else f"{labels.count} labels are"
+    words = f"{what} none of the model's, e.g. {labels.example}; it has {labels.expected}."
+    return Reason(Level.WATCH, words, kind="labels")
 
 
 def _of(output: str) -> str:

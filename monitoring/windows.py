@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Mapping
+import math
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +15,7 @@ from scipy.stats import binomtest
 
 from monitoring.drift import Finding, findings
 from monitoring.estimate import NORMAL, Estimate, estimated
+from monitoring.files import warn_once
 from monitoring.profile import Profile, Window
 from monitoring.record import Traffic
 from served.features import ANSWER
@@ -20,6 +23,7 @@ from served.features import ANSWER
 PREDICTION, REFUSAL = "prediction", "refusal"
 QUANTILES = (0.5, 0.95, 0.99)  # of the time to answer
 LEAST_LABELS = 30  # that an accuracy is measured with
+MOST_NAMES, MOST_CHARACTERS = 3, 40  # of labels, and of one, in a sentence
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,21 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Unknown:
+    """Labels that the model cannot answer with. They are no wrong answers of it: more often they are spelt another way.
+
+    Attributes:
+        count: How many items have such a label.
+        example: The most frequent one.
+        expected: What the model answers with, in words.
+    """
+
+    count: int
+    example: str
+    expected: str
+
+
+@dataclass(frozen=True)
 class Watched:
     """What one version did in one window.
 
@@ -58,6 +77,8 @@ class Watched:
         measured: Accuracies where labels are known, by the name of the output.
         errors: Mean absolute errors where right numbers are known, by the name of the output.
         last: When the latest request was answered or refused, in seconds since 1970.
+        labelled: The ids of items of which there are labels.
+        unknown: Labels that are none of the model's; None where there is no such label.
     """
 
     source: str
@@ -73,6 +94,8 @@ class Watched:
     measured: Mapping[str, Measured] = field(default_factory=dict)
     errors: Mapping[str, Measured] = field(default_factory=dict)
     last: float = 0.0
+    labelled: frozenset[str] = frozenset()
+    unknown: Unknown | None = None
 
     @property
     def failed(self) -> int:
@@ -109,11 +132,15 @@ def watched(
     by_output = {str(output): part for output, part in answers.groupby("output")}
     first = next(iter(by_output.values()), answers)
     seconds = tuple(first["seconds"].quantile(QUANTILES)) if len(first) else ()
+    labelled = frozenset(first["id"]).intersection(labels)
+    refused = refusals["kind"].value_counts().to_dict()
     last = float(rows["time"].max())
-    result = Watched(source, begin, end, len(first), refusals["kind"].value_counts().to_dict(), seconds, last=last)
+    result = Watched(source, begin, end, len(first), refused, seconds, labelled=labelled, last=last)
     if profile is None or not len(first):
         return result
-    outputs = {name: part for name, part in by_output.items() if name in profile.labels}
+    counted = {name: part for name, part in by_output.items() if name in profile.labels}
+    placed = {name: _with_place(part, source, profile.labels[name]) for name, part in counted.items()}
+    outputs = {name: part for name, part in placed.items() if len(part)}
     given = traffic.features.get(source, {}) | {ANSWER: first["value"].to_numpy(np.float32)}  # of no label
     window = Window(
         features={name: one[np.isfinite(one)] for name, one in given.items() if name in profile.features},
@@ -130,12 +157,14 @@ def watched(
         estimates={name: estimated(profile, window, name) for name in outputs},
         measured={name: one for name, one in known.items() if one is not None},
         errors={name: one for name, one in errors.items() if one is not None},
+        unknown=unknown([labels[one] for one in first["id"] if one in labels], profile),
     )
 
 
 def measured(rows: pd.DataFrame, names: list[str], labels: Mapping[str, str]) -> Measured | None:
-    """The accuracy of those rows whose right answers are known; None where these are too few."""
-    right = rows["id"].map(labels)
+    """The accuracy of those rows whose right answers are known, and are labels of the model's; None where these are too
+    few."""
+    right = rows["id"].map(labels).map(spelling(names), na_action="ignore")
     known = right.notna()
     if known.sum() < LEAST_LABELS:
         return None
@@ -147,13 +176,71 @@ def measured(rows: pd.DataFrame, names: list[str], labels: Mapping[str, str]) ->
 
 
 def measured_error(rows: pd.DataFrame, labels: Mapping[str, str]) -> Measured | None:
-    """The mean absolute error of those rows whose right numbers are known; None where these are too few."""
-    right = pd.to_numeric(rows["id"].map(labels), errors="coerce")
-    errors = (rows["value"].astype(float) - right).abs().dropna()
+    """The mean absolute error of those rows whose right numbers are known and finite; None where these are too few."""
+    right = rows["id"].map(labels).map(number, na_action="ignore").astype(float)
+    errors = (rows["value"].astype(float) - right).abs()
+    errors = errors[np.isfinite(errors)]
     if len(errors) < LEAST_LABELS:
         return None
     mean, half = float(errors.mean()), float(NORMAL * errors.std() / np.sqrt(len(errors)))
     return Measured(mean, max(0.0, mean - half), mean + half, len(errors))
+
+
+def unknown(given: Collection[str], profile: Profile) -> Unknown | None:
+    """The labels that no output of the model's can answer with. A label does not say which of several outputs it is of,
+    so it need fit but one.
+
+    Args:
+        given: The labels of all items in the window.
+        profile: The version's.
+    """
+    readers: list[Callable[[str], object]] = [spelling(names) for names in profile.labels.values()]
+    readers += [number] if profile.errors else []
+    strange = Counter(label for label in given if all(reader(label) is None for reader in readers))
+    if not strange or not readers:  # where there are none, answers are pictures
+        return None
+    names = list(dict.fromkeys(name for of in profile.labels.values() for name in of))
+    expected = [", ".join(map(_short, names[:MOST_NAMES]))] if names else []
+    expected += [f"{len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
+    expected += ["finite numbers"] if profile.errors else []
+    return Unknown(strange.total(), _short(strange.most_common(1)[0][0]), " and ".join(expected))
+
+
+def spelling(names: Collection[str]) -> Callable[[str], str | None]:
+    """What finds the name that a label means, or None. A whole number may be written 7.0: pandas does as soon as one
+    label of a column is missing."""
+    known = frozenset(names)
+
+    def named(label: str) -> str | None:
+        whole = label.removesuffix(".0")
+        others = (whole, f"{whole}.0") if whole.removeprefix("-").isdecimal() else ()
+        return next((one for one in (label, *others) if one in known), None)
+
+    return named
+
+
+def number(label: str) -> float | None:
+    """The finite number that a label is, or None."""
+    try:
+        value = float(label)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _short(label: str) -> str:
+    return repr(label if len(label) <= MOST_CHARACTERS else f"{label[:MOST_CHARACTERS]}…")
+
+
+def _with_place(rows: pd.DataFrame, source: str, names: list[str]) -> pd.DataFrame:
+    """The rows whose label is one of the model's."""
+    places = rows["label"].between(0, len(names) - 1)
+    if not places.all():
+        warn_once(
+            f"Answers are left out that are recorded of {source} with a label at another place than 0 to "
+            f"{len(names) - 1}, where it has names."
+        )
+    return rows[places]
 
 
 def _mix(rows: pd.DataFrame, names: list[str]) -> dict[str, float]:

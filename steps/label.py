@@ -16,7 +16,7 @@ def run(arguments: argparse.Namespace) -> None:
         number = keep_labels(place_of(arguments.traffic), Path(arguments.labels).expanduser())
     except LabelError as error:
         raise UserError(f"{error}.") from error
-    print(f"Kept {number} labels.")
+    print(f"Kept {number} label{'s' * (number > 1)}.")
 
 
 def parser() -> cli.Parser:

@@ -93,6 +93,7 @@ def test_labels_that_arrive_later_are_joined(traffic: Traffic, tmp_path: Path, i
     verdict = watch(DIGITS, place, HOUR)
     assert verdict.level == Level.RETRAIN
     assert verdict.reasons[0].sentence.startswith("By 200 labels the accuracy is 0.0")
+    assert verdict.reasons[-1].sentence.startswith("Of 200 labels in the record, 200 are of items")
 
 
 def test_drift_is_told_to_a_scheduler(traffic: Traffic, capsys: pytest.CaptureFixture[str]) -> None:

@@ -106,6 +106,8 @@ def test_what_is_cut_off_or_broken_is_left_out(tmp_path: Path, tail: str) -> Non
     [
         prediction(["x", "y"], label=[1]),
         prediction(["x"], confidence=["high"]),
+        prediction(["x"], label=[2**70]),
+        prediction(["x"], source=None),
         {"type": "prediction"},
         {**FEATURES, "features": [1]},
         {**FEATURES, "time": [1]},
@@ -209,6 +211,40 @@ def test_killed_at_any_point_nothing_is_lost_or_double(
     assert same(read(tmp_path), before)
     assert not list(tmp_path.glob("*.tmp")) + list(tmp_path.glob(".*.tmp"))
     assert not (tmp_path / HOUR).exists()
+
+
+FOREIGN = pd.DataFrame({"name": [1]}).to_parquet()
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 and nothing else", FOREIGN], ids=["empty", "cut", "foreign"])
+@pytest.mark.parametrize("kind", ["", ".features", ".inputs"])
+def test_a_packed_file_that_nobody_can_read_is_left_out(
+    tmp_path: Path, content: bytes, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(tmp_path, [prediction(["early"], BEGAN - 3600)], hour="2001-09-09T01")
+    compact(tmp_path)
+    broken = tmp_path / f"2001-09-09T01{kind}.parquet"
+    broken.write_bytes(content)
+    write(tmp_path, [prediction(["late"], BEGAN - 3600)], "two", hour="2001-09-09T01")
+    for _ in range(2):
+        assert sorted(read(tmp_path).rows["id"]) == (["early"] if kind else []) + ["late"]
+        compact(tmp_path)
+    assert caplog.messages == [f"{broken} is broken or not of the record, and is left out."]
+    assert broken.read_bytes() == content
+
+
+def test_what_is_named_like_the_record_and_is_none_of_it_is_left_out(tmp_path: Path) -> None:
+    write(tmp_path, ALL)
+    (tmp_path / HOUR / "folder.jsonl").mkdir()
+    (tmp_path / "2001-09-09T03.parquet").mkdir()
+    (tmp_path / "2001-09-09T04").write_text("")
+    (tmp_path / "2026-99-99T99").mkdir()
+    assert not record.may_have("2026-99-99T99", 0.0)
+    for _ in range(2):
+        assert len(read(tmp_path, BEGAN - 1).rows) == 3
+        assert compact(tmp_path) in ([HOUR], [])
+    assert (tmp_path / HOUR / "folder.jsonl").is_dir()
+    assert (tmp_path / "2026-99-99T99").is_dir()
 
 
 def test_what_is_packed_while_it_is_read_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from monitoring.drift import Finding
 from monitoring.estimate import Estimate
-from monitoring.verdict import Champion, Expected, Level, Verdict, corrected, decide
-from monitoring.windows import Measured, Watched
+from monitoring.verdict import Champion, Expected, Level, Verdict, corrected, decide, with_labels
+from monitoring.windows import Measured, Unknown, Watched
 
 SOURCE = "models:/digits/1"
 DRIFT = Finding("brightness", 0.5, 0.4, 1e-9)
@@ -58,6 +58,25 @@ def test_labels_go_before_estimates() -> None:
 
 def test_wrong_answers_without_drift_are_found_by_labels() -> None:
     assert verdict(window(measured={"": Measured(0.8, 0.74, 0.85, 200)})).level == Level.RETRAIN
+
+
+def test_labels_that_are_none_of_the_models_are_worth_a_look() -> None:
+    found = verdict(window(unknown=Unknown(600, "'7.5'", "'0', '1', '2' and 7 more")))
+    assert found.level == Level.WATCH
+    assert found.reasons[0].sentence == (
+        "600 labels are none of the model's, e.g. '7.5'; it has '0', '1', '2' and 7 more."
+    )
+    alone = verdict(window(unknown=Unknown(1, "'n/a'", "finite numbers"))).reasons[0].sentence
+    assert alone == "1 label is none of the model's, e.g. 'n/a'; it has finite numbers."
+
+
+def test_labels_of_other_items_are_told() -> None:
+    """An item that was answered in two windows is one."""
+    windows = [window(labelled=frozenset(ids)) for ids in ("ab", "bc", "")]
+    found = with_labels(verdict(*windows), windows, 99)
+    assert found.level == Level.FINE
+    assert found.reasons[-1].sentence == ("Of 99 labels in the record, 3 are of items that were answered in this time.")
+    assert with_labels(verdict(*windows), windows, 0) == verdict(*windows)
 
 
 def test_where_there_are_no_labels_grave_drift_asks_for_another_training() -> None:

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from monitoring.drift import alarms
-from monitoring.profile import Profile
+from monitoring.profile import Calibration, Profile
 from monitoring.record import Traffic
-from monitoring.reference import Reference
-from monitoring.windows import watched
+from monitoring.reference import Mix, Reference
+from monitoring.windows import Unknown, watched
 from served.features import ANSWER
 
 GENERATOR = np.random.default_rng(1)
@@ -42,3 +42,85 @@ def test_numbers_are_measured_by_labels() -> None:
     assert (found.low, found.high) == pytest.approx((2 - 0.19698, 2 + 0.19698), abs=1e-4)
     few = dict(list(labels.items())[:29])
     assert watched(Traffic(served, {}, served[:0]), "models:/diabetes/1", 0, 60, profile, few).errors == {}
+
+
+@pytest.mark.parametrize("label", ["71,0", "n/a", "inf", "-inf", "nan", "1e999"])
+def test_what_is_no_number_is_no_error(label: str) -> None:
+    """Forty errors of 2, and three labels that are no finite number."""
+    served = rows(np.zeros(50))
+    labels = {f"r{place}": "2.0" for place in range(40)} | {f"r{place}": label for place in (41, 42, 43)}
+    profile = dataclasses.replace(PROFILE, errors={"": 1.5})
+    found = watched(Traffic(served, {}, served[:0]), "models:/diabetes/1", 0, 60, profile, labels)
+    assert (found.errors[""].value, found.errors[""].high, found.errors[""].examples) == (2.0, 2.0, 40)
+    assert found.unknown == Unknown(3, repr(label), "finite numbers")
+    assert len(found.labelled) == 43
+
+
+def of_names(**names: list[str]) -> Profile:
+    """The profile of a model that answers with labels, by the output."""
+    shares = np.linspace(0, 1, 50)
+    return Profile(
+        500,
+        {},
+        {name: Mix.of(np.arange(500) % len(labels), len(labels)) for name, labels in names.items()},
+        {name: Reference.of(shares) for name in names},
+        names,
+        {name: Calibration(np.array([0.0, 1.0]), np.array([0.0, 1.0]), 0.9) for name in names},
+        {name: [] for name in names},
+    )
+
+
+def answered(output: str, places: list[float | None]) -> pd.DataFrame:
+    same = {"label": places, "confidence": 0.9, "output": output}
+    return rows(np.full(len(places), np.nan)).assign(**same)
+
+
+TEN = [str(digit) for digit in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "right", "strange"),
+    [
+        (TEN, "7", 1.0, None),
+        (TEN, "7.0", 1.0, None),
+        ([f"{name}.0" for name in TEN], "7", 1.0, None),
+        ([*TEN, "7.0"], "7.0", 0.0, None),
+        (TEN, "07", None, Unknown(40, "'07'", "'0', '1', '2' and 7 more")),
+        (TEN, "unreadable", None, Unknown(40, "'unreadable'", "'0', '1', '2' and 7 more")),
+        (["a.0", "b"] * 4, "a", None, Unknown(40, "'a'", "'a.0', 'b'")),
+        (["barolo", "lugana"] * 4, "Barolo", None, Unknown(40, "'Barolo'", "'barolo', 'lugana'")),
+        (["barolo", "lugana"] * 4, "1", None, Unknown(40, "'1'", "'barolo', 'lugana'")),
+    ],
+)
+def test_labels_in_another_spelling_are_no_wrong_answers(
+    names: list[str], given: str, right: float | None, strange: Unknown | None
+) -> None:
+    served = answered("", [7] * 50)
+    labels = {f"r{place}": given for place in range(40)} | {"elsewhere": "none"}
+    profile = of_names(**{"": names})
+    found = watched(Traffic(served, {}, served[:0]), "models:/diabetes/1", 0, 60, profile, labels)
+    assert found.unknown == strange
+    assert (found.measured[""].value if found.measured else None) == right
+    assert found.labelled == {f"r{place}" for place in range(40)}
+
+
+def test_a_label_is_of_the_output_that_has_it() -> None:
+    served = pd.concat([answered("colour", [0] * 70), answered("shape", [1] * 70)])
+    labels = {f"r{place}": "red" if place < 30 else "square" for place in range(66)} | {"r66": "blue", "r67": "round"}
+    profile = of_names(colour=["red", "green"], shape=["round", "square"])
+    found = watched(Traffic(served, {}, served[:0]), "models:/diabetes/1", 0, 60, profile, labels)
+    assert (found.measured["colour"].value, found.measured["colour"].examples) == (1.0, 30)
+    assert (found.measured["shape"].value, found.measured["shape"].examples) == (36 / 37, 37)
+    assert found.unknown == Unknown(1, "'blue'", "'red', 'green', 'round' and 1 more")
+
+
+def test_answers_that_the_model_does_not_have_are_left_out(caplog: pytest.LogCaptureFixture) -> None:
+    profile = of_names(**{"": TEN})
+    served = answered("", [7] * 30 + [99, -1, None])
+    for _ in range(2):
+        found = watched(Traffic(served, {}, served[:0]), "models:/diabetes/1", 0, 60, profile, {})
+        assert (found.items, found.mix[""]["7"]) == (33, 1.0)
+    assert len(caplog.messages) == 1
+    assert "recorded of models:/diabetes/1 with a label at another place than 0 to 9" in caplog.text
+    none = answered("", [99] * 30)
+    assert watched(Traffic(none, {}, none[:0]), "models:/diabetes/1", 0, 60, profile, {}).mix == {}
