@@ -206,10 +206,17 @@ def test_without_a_champion_there_is_nothing_to_train_anew(store: MlflowClient) 
 @pytest.mark.parametrize(
     ("span", "message"),
     [
-        (Span(24, 0), "minutes must be at least 1, received 0."),
-        (Span(24, float("nan")), "minutes must be at least 1, received nan."),
-        (Span(0, 60), "hours must be above 0 and make at most 1000 windows of 60 minutes, received 0."),
-        (Span(1e9, 60), "received 1e+09."),
+        (Span(24, 0), "minutes must be a finite number of at least 1, received 0."),
+        (Span(24, float("nan")), "minutes must be a finite number of at least 1, received nan."),
+        (Span(24, float("inf")), "minutes must be a finite number of at least 1, received inf."),
+        (Span(0, 60), "hours must be a finite number above 0, received 0."),
+        (Span(float("inf"), 60), "hours must be a finite number above 0, received inf."),
+        (
+            Span(24, 1),  # whoever gave the minutes alone
+            "24 hours make 1,440 windows of 1 minute; at most 1,000 are looked at: give fewer hours, at most 16.6, or "
+            "longer windows.",
+        ),
+        (Span(1000.5, 60), "1,000.5 hours make 1,001 windows of 60 minutes; at most 1,000 are looked at: give fewer"),
     ],
 )
 def test_no_such_span(span: Span, message: str) -> None:
