@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
@@ -72,13 +72,18 @@ def choose(client: MlflowClient, task: Task, model_uri: str, moves: list[Move]) 
     for number in rejected:
         excluded |= candidates.models_of_versions(client, task, f"version_number = {number}")
     for candidate in candidates.best_first(client, task, evaluated=True):
-        same_weights = candidate.weights is not None and candidate.weights in rejected.values()
-        if candidate.model_id not in excluded and not same_weights:
+        if candidate.model_id not in excluded and same_as(candidate, rejected) is None:
             return candidate
     raise UserError(
         f"{task.name} has no evaluated candidate. Evaluate one first: {how_to_run('evaluate', task=task.name)} "
         "(one that was rolled back, refused or broken has to be named by model_uri)"
     )
+
+
+def same_as(candidate: Candidate, rejected: Mapping[str, str | None]) -> str | None:
+    """Which of the versions that were rolled back has the candidate's weights, None where none is known to."""
+    same = (number for number, weights in rejected.items() if weights is not None and weights == candidate.weights)
+    return next(same, None)
 
 
 def champion_of(client: MlflowClient, task: Task, moves: list[Move]) -> Candidate | None:

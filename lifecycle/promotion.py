@@ -13,13 +13,13 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from lifecycle import runs
-from lifecycle.contest import Contest, gather, is_champion, judge
+from lifecycle.contest import Contest, gather, is_champion, judge, same_as
 from lifecycle.model_files import fetch
 from registry import candidates
 from registry.candidates import Candidate
 from registry.card import describe
 from registry.gate import Verdict
-from registry.ledger import ALIAS, ConflictError, Ledger, Move, replaced_champions
+from registry.ledger import ALIAS, ConflictError, Ledger, Move, replaced_champions, rolled_back
 from registry.shadow import Shadow, dismiss, shadow_beside
 from serving.rehearsal import Rehearsal, RehearsalError, TooSlowError, rehearse
 from tasks.contract import Task, UserError, how_to_run
@@ -27,13 +27,14 @@ from tasks.contract import Task, UserError, how_to_run
 logger = logging.getLogger(__name__)
 
 
-def promote(task: Task, model_uri: str, least_shadowed: int = 0) -> bool:
+def promote(task: Task, model_uri: str, least_shadowed: int = 0, by_a_person: bool = True) -> bool:
     """Moves the alias `champion` to the candidate where the gate allows it.
 
     Args:
         task: Whose champion it is.
         model_uri: Names the candidate.
         least_shadowed: How many requests it must have answered in the champion's shadow, where there is a champion.
+        by_a_person: Whether somebody named it, who may put weights back into service that were rolled back.
 
     Returns:
         Whether the alias moved.
@@ -49,12 +50,19 @@ def promote(task: Task, model_uri: str, least_shadowed: int = 0) -> bool:
         while True:
             contest = gather(client, task, model_uri, ledger.settle())
             try:
-                return attempt(client, task, contest, ledger, least_shadowed)
+                return attempt(client, task, contest, ledger, least_shadowed, by_a_person)
             except ConflictError:
                 logger.info("Another process moved the champion meanwhile; deciding anew.")
 
 
-def attempt(client: MlflowClient, task: Task, contest: Contest, ledger: Ledger, least_shadowed: int = 0) -> bool:
+def attempt(
+    client: MlflowClient,
+    task: Task,
+    contest: Contest,
+    ledger: Ledger,
+    least_shadowed: int = 0,
+    by_a_person: bool = True,
+) -> bool:
     """Rehearses the candidate, lets the gate decide, and does what it says; gives whether the alias moved.
 
     Raises:
@@ -65,6 +73,9 @@ def attempt(client: MlflowClient, task: Task, contest: Contest, ledger: Ledger, 
     mlflow.set_tag("candidate", candidate.uri)
     if is_champion(candidate, contest.champion):
         tell(task, contest.moves, f"{label(candidate)} is the champion already; nothing to do.")
+        return False
+    if not by_a_person and (before := same_as(candidate, rolled_back(contest.moves))) is not None:
+        leave_out(task, contest, before)
         return False
     version = candidates.register(client, task, candidate)
     shadow = shadow_of(version, contest)
@@ -87,6 +98,16 @@ def attempt(client: MlflowClient, task: Task, contest: Contest, ledger: Ledger, 
     else:
         refuse(client, task, contest, version, verdict)
     return verdict.promote
+
+
+def leave_out(task: Task, contest: Contest, before: str) -> None:
+    """Says that the candidate has the weights of a version that was rolled back, as `best` does."""
+    by_name = how_to_run("promote", task=task.name, model_uri=contest.candidate.uri)
+    reason = (
+        f"Left out, because rolled back: version {before} has the same weights. One that was rolled back has to be "
+        f"named by model_uri: {by_name}"
+    )
+    tell(task, contest.moves, f"{label(contest.candidate)} was not promoted. {reason}")
 
 
 def shadow_of(version: ModelVersion, contest: Contest) -> Shadow | None:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import json
+import math
 import re
 import tempfile
 import time
@@ -53,12 +54,16 @@ class Span:
         Raises:
             UserError: There would be none, or too many.
         """
-        if not self.minutes >= LEAST_MINUTES:
-            raise UserError(f"minutes must be at least {LEAST_MINUTES}, received {self.minutes:g}.")
-        if not 0 < self.hours * 60 / self.minutes <= MOST_WINDOWS:
+        if not LEAST_MINUTES <= self.minutes < math.inf:
+            raise UserError(f"minutes must be a finite number of at least {LEAST_MINUTES}, received {self.minutes:g}.")
+        if not 0 < self.hours < math.inf:
+            raise UserError(f"hours must be a finite number above 0, received {self.hours:g}.")
+        if (number := math.ceil(self.hours * 60 / self.minutes)) > MOST_WINDOWS:
+            most = math.floor(10 * MOST_WINDOWS * self.minutes / 60) / 10
+            length = "1 minute" if self.minutes == 1 else f"{self.minutes:,g} minutes"
             raise UserError(
-                f"hours must be above 0 and make at most {MOST_WINDOWS} windows of {self.minutes:g} minutes, received "
-                f"{self.hours:g}."
+                f"{self.hours:,g} hours make {number:,} windows of {length}; at most {MOST_WINDOWS:,} are looked at: "
+                f"give fewer hours, at most {most:,g}, or longer windows."
             )
         size = 60 * self.minutes
         last = now // size

@@ -104,9 +104,10 @@ class Watched:
 
     @property
     def when(self) -> str:
-        """From when to when, in UTC."""
+        """From when to when, in UTC; the day of the end where that is another one."""
         begin, end = (datetime.datetime.fromtimestamp(one, datetime.UTC) for one in (self.begin, self.end))
-        return f"{begin:%d %b %H:%M} to {end:%H:%M}"
+        same_day = begin.date() == end.date()
+        return f"{begin:%d %b %H:%M} to {end:{'%H:%M' if same_day else '%d %b %H:%M'}}"
 
     @property
     def load(self) -> float:

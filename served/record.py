@@ -189,7 +189,7 @@ class Recorder:
         return f"{self._prefix}-{next(self._numbers)}"
 
     def _tell(self, recorded: int, lost: int, problem: str) -> None:
-        if self._count is not None:
+        if self._count is not None and (recorded or lost):
             self._count(recorded, lost)
         if problem and not self._problem:
             logger.warning("Not all traffic is recorded, which model_traffic_lost counts: %s", problem)
@@ -197,7 +197,16 @@ class Recorder:
             logger.warning("All traffic is recorded again.")
         self._problem = problem
 
+    def _prepare(self) -> None:
+        """Makes the folder, which `monitor` may look for before the first request, or says at once why not."""
+        with self._writing:
+            try:
+                self._files.prepare()
+            except Exception as error:  # nothing of this may end the thread
+                self._tell(0, 0, str(error) or type(error).__name__)
+
     def _run(self) -> None:
+        self._prepare()  # here, as a file system of another machine may let nobody go on for long
         while not self._ends.wait(EVERY_SECONDS):
             self.flush()
             if time.monotonic() > self._end:

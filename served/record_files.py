@@ -104,6 +104,18 @@ class Files:
         self._torn = False  # whether the last line may not have its end
         self._current: Path | None = None  # what was written last
 
+    def prepare(self) -> None:
+        """Makes the folder, for whoever looks into it before anything was written.
+
+        Raises:
+            OSError: That is not possible, or nothing can be written there.
+        """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise NotADirectoryError(f"{self.folder} is a file, expected a folder")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.folder, os.W_OK):
+            raise PermissionError(f"{self.folder} is not to be written by this user")
+
     def append(self, lines: Sequence[Line]) -> tuple[int, OSError | None]:
         """Writes lines at the end of a file, with one write unless they are many.
 
@@ -236,7 +248,7 @@ class Spool(Files):
             OSError: That is not possible, or it is somebody else's.
         """
         _make_private(self.folder.parent)
-        self.folder.mkdir(exist_ok=True)
+        super().prepare()
 
     def _path(self) -> Path:
         _make_private(self.folder.parent)

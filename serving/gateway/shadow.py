@@ -24,6 +24,9 @@ from serving.gateway.telling import Once, words
 
 logger = logging.getLogger(__name__)
 
+NO_CHALLENGER = (
+    "There is no challenger yet: no version has the alias challenger. promote with to=challenger gives it to one."
+)
 LOOK_EVERY_SECONDS = 2.0
 KEEP_EVERY_SECONDS = 10.0
 END_SECONDS = 5.0  # for a registry to take what is counted last
@@ -67,6 +70,7 @@ class Shadow:
         self._kept: Counts = {}
         self._keep_at = 0.0  # of time.monotonic
         self._failed: tuple[str, float] | None = None  # a version whose files could not be had, and when
+        self._had_one = False  # whether there ever was a challenger
         self._once = Once(logger)
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="shadow", daemon=True)
@@ -98,12 +102,15 @@ class Shadow:
         else:
             if version != (self._scoring.challenger.version if self._scoring else None):
                 self._replace(version)
+            elif version is None and not self._had_one:
+                self._once.say(logging.INFO, NO_CHALLENGER)
         if time.monotonic() >= self._keep_at:
             self._keep_counts()
 
     def _replace(self, version: str | None) -> None:
         """Ends the challenger of until now, and takes this one."""
         self._end()
+        self._had_one = True
         if version is None:
             self._failed = None
             self._once.say(logging.INFO, "There is no challenger any more.")

@@ -42,7 +42,9 @@ def test_rollback_goes_back_and_best_leaves_out_what_was_rolled_back(
 
 
 @pytest.mark.usefixtures("quick")
-def test_rolled_back_weights_do_not_come_back_by_themselves(trained_store: MlflowClient) -> None:
+def test_rolled_back_weights_do_not_come_back_by_themselves(
+    trained_store: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Training repeats exactly, so the same run again has the same weights under another id."""
     good, better, linear = trained(trained_store)
     promote(TASK, linear.uri)
@@ -52,6 +54,8 @@ def test_rolled_back_weights_do_not_come_back_by_themselves(trained_store: Mlflo
     trained_store.set_logged_model_tags(better.model_id, {candidates.WEIGHTS_TAG: good.weights})
     assert not promote(TASK, "best")
     assert champion(trained_store) == linear.model_id
+    assert not promote(TASK, better.uri, by_a_person=False)
+    assert "Left out, because rolled back: version 2 has the same weights." in capsys.readouterr().out
     trained_store.delete_model_version("digits", "2")  # nor does it matter whether the version is still there
     assert not promote(TASK, "best")
 

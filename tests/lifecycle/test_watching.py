@@ -13,14 +13,17 @@ import pytest
 import requests
 from mlflow import MlflowClient
 
+from lifecycle.promotion import promote
 from lifecycle.retraining import champions_config, retrain
+from lifecycle.rollback import rollback
 from lifecycle.traffic import keep_labels, place_of
+from lifecycle.training import Trained
 from lifecycle.watching import Span, champion_of, profile_of, watch
 from monitoring import verdict as verdict_module
 from monitoring.making import Asked
 from monitoring.profile import Profile
 from monitoring.verdict import Level
-from registry.candidates import model_id_of
+from registry.candidates import model_id_of, models_of
 from steps import cli, label, monitor
 from steps import retrain as retrain_step
 from tasks.contract import Split, SplitName, UserError, get_task
@@ -192,6 +195,42 @@ def test_the_configuration_is_the_champions_with_the_next_seed(champion_store: M
     assert (config.model, config.epochs, config.seed) == ("dense", 6, 2)
 
 
+def test_a_seed_that_was_tried_is_not_tried_again(champion_store: MlflowClient) -> None:
+    """It would give the same weights. What was interrupted, or was another configuration, has not tried it."""
+    values = {
+        f"config.{key}": value for key, value in dataclasses.asdict(champions_config(champion_store, DIGITS)).items()
+    }
+    elsewhere = champion_store.create_experiment("elsewhere")
+
+    def ran(seed: int, status: str, **others: object) -> None:
+        run = champion_store.create_run(elsewhere, tags={"step": "train", "task": "digits"})
+        for key, value in (
+            values | {"config.seed": seed} | {f"config.{key}": one for key, one in others.items()}
+        ).items():
+            champion_store.log_param(run.info.run_id, key, value)
+        champion_store.set_terminated(run.info.run_id, status)
+
+    ran(2, "FINISHED", epochs=7)
+    ran(2, "KILLED")
+    ran(3, "FINISHED")
+    assert champions_config(champion_store, DIGITS).seed == 2
+    ran(2, "FINISHED")
+    assert champions_config(champion_store, DIGITS).seed == 4
+
+
+def test_rolled_back_weights_do_not_come_back_by_another_training(
+    champion_store: MlflowClient, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Training repeats exactly: one that ends with weights that were rolled back is not offered to the gate."""
+    better = models_of(champion_store, DIGITS)[-2]
+    assert promote(DIGITS, better.uri)
+    rollback(DIGITS)
+    monkeypatch.setattr("lifecycle.retraining.train", lambda *_: Trained(better.run_id, better.uri))
+    assert not retrain(DIGITS)
+    assert "was not promoted. Left out, because rolled back: version 2 has the same weights." in capsys.readouterr().out
+    assert promote(DIGITS, better.uri)  # somebody names them
+
+
 def test_without_a_champion_there_is_nothing_to_train_anew(store: MlflowClient) -> None:
     with pytest.raises(UserError, match=r"digits has no champion to train anew\. Make one first"):
         retrain(DIGITS)
@@ -200,10 +239,17 @@ def test_without_a_champion_there_is_nothing_to_train_anew(store: MlflowClient) 
 @pytest.mark.parametrize(
     ("span", "message"),
     [
-        (Span(24, 0), "minutes must be at least 1, received 0."),
-        (Span(24, float("nan")), "minutes must be at least 1, received nan."),
-        (Span(0, 60), "hours must be above 0 and make at most 1000 windows of 60 minutes, received 0."),
-        (Span(1e9, 60), "received 1e+09."),
+        (Span(24, 0), "minutes must be a finite number of at least 1, received 0."),
+        (Span(24, float("nan")), "minutes must be a finite number of at least 1, received nan."),
+        (Span(24, float("inf")), "minutes must be a finite number of at least 1, received inf."),
+        (Span(0, 60), "hours must be a finite number above 0, received 0."),
+        (Span(float("inf"), 60), "hours must be a finite number above 0, received inf."),
+        (
+            Span(24, 1),  # whoever gave the minutes alone
+            "24 hours make 1,440 windows of 1 minute; at most 1,000 are looked at: give fewer hours, at most 16.6, or "
+            "longer windows.",
+        ),
+        (Span(1000.5, 60), "1,000.5 hours make 1,001 windows of 60 minutes; at most 1,000 are looked at: give fewer"),
     ],
 )
 def test_no_such_span(span: Span, message: str) -> None:

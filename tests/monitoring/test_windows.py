@@ -10,11 +10,19 @@ from monitoring.drift import alarms
 from monitoring.profile import Calibration, Profile
 from monitoring.record import Traffic
 from monitoring.reference import Mix, Reference
-from monitoring.windows import Unknown, watched
+from monitoring.windows import Unknown, Watched, watched
 from served.features import ANSWER
 
 GENERATOR = np.random.default_rng(1)
 PROFILE = Profile(500, {ANSWER: Reference.of(GENERATOR.normal(size=500))}, {}, {}, {}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("begin", "hours", "said"),
+    [(3600.0, 1, "01 Jan 01:00 to 02:00"), (3600.0 * 21, 8, "01 Jan 21:00 to 02 Jan 05:00")],
+)
+def test_a_window_that_ends_on_another_day_says_which(begin: float, hours: int, said: str) -> None:
+    assert Watched("models:/diabetes/1", begin, begin + 3600 * hours, 5, {}).when == said
 
 
 def rows(values: np.ndarray) -> pd.DataFrame:

@@ -192,6 +192,23 @@ def test_a_file_that_is_removed_while_it_is_written_is_written_again(
     assert len(read(tmp_path / "traffic").rows) == 3
 
 
+@pytest.mark.parametrize("is_file", [False, True])
+def test_before_the_first_request_the_folder_is_there_or_it_is_told_why_not(
+    is_file: bool, make: Make, tmp_path: Path, counts: list[tuple[int, int]], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "traffic"
+    if is_file:
+        folder.write_text("I am a file.")
+    make()
+    deadline = time.monotonic() + 10
+    while not (caplog.records if is_file else folder.is_dir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    words = f"Not all traffic is recorded, which model_traffic_lost counts: {folder} is a file, expected a folder"
+    assert caplog.messages == [words] * is_file
+    assert counts == []
+
+
 def test_a_place_that_cannot_be_written_is_told_once(
     make: Make, tmp_path: Path, counts: list[tuple[int, int]], caplog: pytest.LogCaptureFixture
 ) -> None:

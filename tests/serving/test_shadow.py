@@ -181,6 +181,17 @@ def test_it_is_started_again(
         wait_until(lambda: bool(post(client, BODY)) and counted(client)["agreed"] >= 1)
 
 
+def test_without_a_challenger_it_says_once_how_to_make_one(
+    shadow: Shadow, registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "serving.gateway.shadow")
+    registry.version = None
+    shadow.refresh()
+    shadow.refresh()
+    (said,) = caplog.messages
+    assert said.startswith("There is no challenger yet: no version has the alias challenger.")
+
+
 def test_it_follows_the_alias(
     client: FlaskClient, shadow: Shadow, registry: Registry, caplog: pytest.LogCaptureFixture
 ) -> None:
