@@ -1,14 +1,13 @@
 """Items that have sizes of their own: each is a batch."""
 
 import math
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
 from .micrograph_file import MOST_PIXELS, grey_values
 from .refusal import Refused
-from .values import Shape, Values, unpacked
-from .volume_file import MOST_VOXELS, VolumeError, check_distinct, header, volume
+from .values import Values, unpacked
 
 
 class OfAnySize(Values):
@@ -29,6 +28,12 @@ class OfAnySize(Values):
     def expected(self) -> str:
         return f"({', '.join([self.sides, *(str(side) for side in self.shape if side)])})"
 
+    def checked(self, item: Any) -> np.ndarray:
+        values = super().checked(item)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise Refused("range", "expected finite numbers only")
+        return values
+
     def batches(self, items: Any) -> list[np.ndarray]:
         """A batch each."""
         batches, size = [], 0
@@ -37,8 +42,6 @@ class OfAnySize(Values):
             size += self._size(one.shape)
             if size > self.most:
                 raise Refused("shape", f"expected at most {self.most} {self.unit} in all")
-            if one.dtype.kind == "f" and not np.isfinite(one).all():
-                raise Refused("range", "expected finite numbers only")
             batches.append(one[None])
         return batches
 
@@ -59,45 +62,6 @@ class OfAnySize(Values):
     def _size(self, shape: tuple[int, ...]) -> int:
         """Of an item, in pixels or voxels."""
         return math.prod(side for known, side in zip(self.shape, shape, strict=True) if known is None)
-
-
-class Volumes(OfAnySize):
-    """Reads volumes (right, front, up) float32.
-
-    Args:
-        shape: Of one item.
-        dtype: Of one item.
-        spacing: How far voxels of a file have to be apart, in mm; 0 where it plays no part.
-        distinct: How many different values a volume has at least.
-    """
-
-    most = MOST_VOXELS
-    unit = "voxels"
-    sides = "right, front, up"
-
-    def __init__(self, shape: Shape, dtype: np.dtype, spacing: float, distinct: int) -> None:
-        super().__init__(shape, dtype)
-        self._spacing = spacing
-        self._distinct = distinct
-
-    @classmethod
-    def of(cls, item: dict[str, Any], shape: Shape, dtype: np.dtype) -> Self:
-        return cls(shape, dtype, item["spacing"], item["distinct"])
-
-    def checked(self, item: Any) -> np.ndarray:
-        values = super().checked(item)
-        try:
-            check_distinct(values, self._distinct)
-        except VolumeError as error:
-            raise Refused(error.kind, str(error)) from None
-        return values
-
-    def read(self, data: bytes) -> np.ndarray:
-        try:
-            values = volume(data, header(data), self._spacing)
-        except VolumeError as error:
-            raise Refused(error.kind, str(error)) from None
-        return values.astype(self.dtype, copy=False)
 
 
 class Micrographs(OfAnySize):

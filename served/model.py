@@ -14,7 +14,7 @@ import yaml
 from mlflow.pyfunc.model import PythonModel
 
 from .answers import Masks, Named, Numbers, Painted, Probabilities, VolumeMasks
-from .any_size import Micrographs, Volumes
+from .any_size import Micrographs
 from .features import Features, Hidden
 from .metrics import Metrics, registered_as, serve_metrics
 from .pictures import Pictures, PicturesOfAnySize
@@ -24,6 +24,7 @@ from .record_files import settings
 from .refusal import Refused
 from .session import HIDDEN, Session
 from .values import Rows, Values
+from .volumes import Volumes, VolumesOfAnySize
 from .windows import Windowed
 
 # Where there is no type hint, MLflow warns whoever loads the model; where there is one that it knows how to check, it
@@ -41,7 +42,8 @@ READERS: dict[str, type[Values]] = {
     "pictures": Pictures,
     "pictures of any size": PicturesOfAnySize,
     "micrographs": Micrographs,
-    "volumes of any size": Volumes,
+    "volumes": Volumes,
+    "volumes of any size": VolumesOfAnySize,
 }
 WRITERS = {
     "numbers": Numbers,

@@ -25,6 +25,7 @@ ALLOWED = {
         "served.micrograph_file",
         "served.picture_file",
         "served.volume_file",
+        "served.volume_header",
         "served.words",
     ),
     "contract": ("contract", "forms", "served.machine", "tasks"),

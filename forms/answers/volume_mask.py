@@ -12,7 +12,8 @@ import numpy as np
 from forms.answers.mask import Mask
 from forms.volumes import shown, shown_schema
 from served.classes import likeliest
-from served.volume_file import Header, header, nifti_like, voxels
+from served.volume_file import header, nifti_like, voxels
+from served.volume_header import Header
 
 
 @dataclass(frozen=True)

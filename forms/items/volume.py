@@ -15,7 +15,7 @@ from forms.corruption import Corrupted, of_volumes
 from forms.item import Item, ItemError, Shape, Way, not_as_many
 from forms.volumes import shown, shown_schema, thinned
 from served import volume_file
-from served.volume_file import VolumeError
+from served.volume_header import VolumeError
 
 MOST_VOXELS = 2**24  # of a file that the gateway takes, as 256×256×256
 MOST_BYTES = 70_000_000  # of such a file: so many voxels of 32 bits
@@ -37,6 +37,8 @@ class Volume(Item):
         spacing: How far voxels have to be apart, in mm; 0 where it plays no part.
         distinct: How many different values an item of any size has at least: a scan has dozens, a mask that is sent in
             its place has as many as it has classes.
+        outline: Whether an item is an outline that somebody drew: 0 outside, one number inside, and less inside than
+            outside.
     """
 
     field: ClassVar[str] = "volume"
@@ -48,6 +50,7 @@ class Volume(Item):
     window: int = 0
     spacing: float = 0.0
     distinct: int = 0
+    outline: bool = False
 
     @property
     def files(self) -> str:  # type: ignore[override]
@@ -60,7 +63,7 @@ class Volume(Item):
 
     @property
     def reader(self) -> str:  # type: ignore[override]
-        return "volumes of any size" if self.any_size else "values"
+        return "volumes of any size" if self.any_size else "volumes"
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -92,7 +95,11 @@ class Volume(Item):
             if not self.any_size and head.turned != tuple(shape):
                 received = f"{super().size(head.turned)} voxels (to the right, to the front, up)"
                 raise ItemError(f"Expected a volume of {self.size(shape)}, received one of {received}.")
+            if self.any_size:
+                volume_file.check_thin(head, MOST_VOXELS)
             values = volume_file.volume(data, head, self.spacing)
+            if self.outline:
+                volume_file.check_outline(values)
         return self._typed(values)
 
     def _typed(self, values: np.ndarray) -> np.ndarray:
@@ -143,6 +150,9 @@ class Volume(Item):
                 yield "mask", nifti(np.pad(np.ones((5, 5, 5), np.uint8), 2), self.spacing or 1.0)
             return
         yield from super().hostile(item)
+        if self.outline:
+            yield "volume that shows nothing", np.zeros(item.shape, self.dtype).tobytes()
+            yield "inverted outline", (item == 0).astype(self.dtype).tobytes()
         yield "NIfTI file", not_as_many(nifti(np.zeros((2, 2, 2), np.uint8)), item)
         yield "decompression bomb", not_as_many(gzip.compress(nifti(np.zeros([BOMB_SIDE] * 3, np.uint8))), item)
 

@@ -15,7 +15,8 @@ from forms.item import ItemError
 from forms.items.volume import BOMB_SIDE, Volume, nifti
 from forms.volumes import MOST_SHOWN
 from served import volume_file as volumes
-from served.volume_file import ANALYZE, CUT_OFF, DAMAGED, EMPTY, LONG_HEADER, PAIR, UNKNOWN
+from served.volume_file import DAMAGED, EMPTY, MANY_PARTS
+from served.volume_header import ANALYZE, CUT_OFF, LONG_HEADER, PAIR, UNKNOWN
 from tests.forms.scanned import BOX, START, affine_of, file, stored_as, with_extension
 
 BYTES, FLOATS = Volume(), Volume("float32")
@@ -23,7 +24,7 @@ AXES = " (to the right, to the front, up)"
 COLOURS = np.zeros(BOX.shape, [(colour, "u1") for colour in "RGB"])
 
 
-def told(data: bytes, form: Volume = BYTES, shape: tuple[int, ...] = BOX.shape) -> str:
+def told(data: bytes, form: Volume = BYTES, shape: tuple[int | None, ...] = BOX.shape) -> str:
     """What is said of a file that is no item."""
     with pytest.raises(ItemError) as caught:
         form.file(data, shape)
@@ -117,7 +118,7 @@ def test_extensions_and_a_series_of_one_are_no_matter() -> None:
         (np.ones((2, 3, 4, 5)), "Expected one volume, received 5 (2×3×4 voxels). Send one of them."),
         (np.ones((2, 3, 4, 1, 3)), "Expected one volume, received 3 (2×3×4 voxels). Send one of them."),
         (BOX.astype(np.complex64), "Expected a number for each voxel, received complex numbers."),
-        (COLOURS, "Expected a number for each voxel, received colours or single bits."),
+        (COLOURS, "Expected a number for each voxel, received colours."),
         (np.full((2, 3, 4), 7.0), "There is nothing to see in the volume: all voxels are 7."),
         (BOX + 0.5, "Expected whole numbers from 0 to 255 for voxels, received values from 0.5 to 23.5."),
         (BOX - 1.0, "Expected whole numbers from 0 to 255 for voxels, received values from -1 to 22."),
@@ -154,13 +155,71 @@ def test_files_that_are_none_are_told() -> None:
     [
         ({"dim": [0] * 8}, "dim"),
         ({"dim": [3, 2, -3, 4, 1, 1, 1, 1]}, "dim"),
-        ({"datatype": 77}, "datatype"),
         ({"vox_offset": float("nan")}, "vox_offset"),
+        ({"vox_offset": 1}, "vox_offset"),  # within the header
+        ({"vox_offset": 351}, "vox_offset"),
+        ({"vox_offset": -16}, "vox_offset"),
+        ({"magic": b"n+2"}, "magic"),  # of the other kind
+        ({"magic": b"n+1", "kind": Nifti2Image}, "magic"),
+        ({"magic": b"n+3"}, "magic"),
+        ({"magic": b"x"}, "magic"),
         ({"scl_slope": 2, "scl_inter": float("nan")}, "scl_inter"),
     ],
 )
 def test_a_header_that_makes_no_sense_is_told(fields: dict[str, Any], field: str) -> None:
     assert told(file(**fields)) == f"The header of the volume is damaged: its {field} makes no sense. Save it anew."
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (1, "single bits"),
+        (1536, "numbers of 128 bits"),
+        (2048, "complex numbers"),
+        (2304, "colours"),
+        (0, "data of the unknown type 0"),
+        (77, "data of the unknown type 77"),
+        (255, "data of the unknown type 255"),
+    ],
+)
+def test_data_that_are_no_numbers_are_called_what_they_are(number: int, kind: str) -> None:
+    assert told(file(datatype=number)) == f"Expected a number for each voxel, received {kind}."
+
+
+GLAND = np.pad(np.full((4, 4, 4), 7, np.uint8), 2)  # an eighth of 8×8×8 voxels
+
+
+def test_what_is_no_outline_is_told() -> None:
+    form = Volume(outline=True)
+    assert Volume.of(form.metadata()) == form
+    for number in (1, 7, 255):
+        data = file(np.minimum(GLAND, 1) * np.uint8(number))
+        np.testing.assert_array_equal(form.file(data, GLAND.shape) > 0, GLAND > 0)
+    organs = np.where(np.arange(8) < 2, 3, GLAND)
+    for wrong, message in (
+        (organs, "0 outside and one number inside, received 3 different values, from 0 to 7."),
+        (GLAND + 1, "0 outside and one number inside, received 2 different values, from 1 to 8."),
+        (np.where(GLAND, 0, 7), "received one that fills 88 % of the volume, as if inside and outside were exchanged."),
+    ):
+        assert told(file(wrong.astype(np.uint8)), form, GLAND.shape) == f"Expected an outline, {message}"
+        assert len(np.unique(BYTES.file(file(wrong.astype(np.uint8)), GLAND.shape))) > 1  # others take it
+
+
+def test_a_thin_volume_counts_as_what_it_is_padded_to() -> None:
+    scans = Volume("float32", any_size=True)
+    thin = file(dim=[3, 4000, 1000, 1, 1, 1, 1, 1])  # 32 million with a third side of 8
+    assert told(thin, scans, (None, None, None)) == (
+        "The volume takes too long, 4000×1000×1 voxels: a side of fewer than 8 counts as 8, and then 16 million are "
+        "allowed. Crop it, or send it in parts."
+    )
+    assert told(file(dim=[3, 2000, 1000, 1, 1, 1, 1, 1]), scans, (None, None, None)) == CUT_OFF  # it would be read
+
+
+def test_parts_with_nothing_in_them_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(volumes, "MOST_PARTS", 3)
+    whole = gzip.compress(file())
+    np.testing.assert_array_equal(BYTES.file(whole + 2 * gzip.compress(b""), BOX.shape), BOX)
+    assert told(whole + 3 * gzip.compress(b"")) == MANY_PARTS
 
 
 def test_a_bomb_is_refused_by_its_header_and_no_voxel_is_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,6 +275,9 @@ def test_what_was_seen_is_bounded() -> None:
 
 
 def test_what_is_hostile_is_no_item() -> None:
+    outlined = dict(Volume(outline=True).hostile(GLAND))
+    assert set(outlined["volume that shows nothing"]) == {0}
+    assert outlined["inverted outline"].count(1) == 7 * GLAND.size // 8
     for item in (np.zeros((2, 2, 2)), np.zeros(START + 8)):
         for _, data in BYTES.hostile(item):
             assert len(data) not in (item.size, 4 * item.size)

@@ -15,10 +15,11 @@ from onnx import TensorProto
 
 from forms.items.volume import nifti
 from served.answers import Masks, VolumeMasks
-from served.any_size import Micrographs, Volumes
+from served.any_size import Micrographs
 from served.model import OnnxModel
 from served.refusal import Refused
-from tests.served.graphs import encoded, loaded
+from served.volumes import Volumes, VolumesOfAnySize
+from tests.served.graphs import encoded, loaded, raw
 
 VALUES = np.array([[0, 70_000, 2.5], [-1, 4, 8]], np.float32)
 
@@ -68,7 +69,7 @@ def test_a_mask_is_a_file_where_one_came() -> None:
 
 
 def test_a_mask_in_place_of_a_scan_is_refused() -> None:
-    reader = Volumes((None, None, None), np.dtype(np.float32), spacing=1.0, distinct=4)
+    reader = VolumesOfAnySize((None, None, None), np.dtype(np.float32), spacing=1.0, distinct=4)
     scan = np.arange(4, dtype=np.uint8).repeat(250_000 * 4).reshape(100, 100, 400)  # the last value is found last
     (batch,) = reader.batches([base64.b64encode(nifti(scan)).decode()])
     np.testing.assert_array_equal(batch, scan[None])
@@ -76,6 +77,62 @@ def test_a_mask_in_place_of_a_scan_is_refused() -> None:
     for mask in (base64.b64encode(nifti(scan % 3)).decode(), (scan[::25, ::25, ::25] % 3).tolist()):
         with pytest.raises(Refused, match=message):
             reader.batches([mask])
+
+
+@pytest.mark.parametrize(
+    "scan",
+    [
+        1e9 + np.arange(1000.0),  # float32 has 17 numbers there
+        np.append(np.arange(999) / 999, 3.4e38),
+        np.append(np.arange(999) / 999, -1e6),
+        np.append(np.arange(499) / 999, np.full(501, -1e6)),  # a border of a fill value
+    ],
+    ids=["an offset", "a largest value", "a least value", "a fill value"],
+)
+def test_a_scan_whose_voxels_are_alike_beside_the_largest_is_refused(scan: np.ndarray) -> None:
+    reader = VolumesOfAnySize((None, None, None), np.dtype(np.float32), spacing=1.0, distinct=16)
+    cube = scan.reshape(10, 10, 10)
+    for sent in (base64.b64encode(nifti(cube)).decode(), cube.tolist()):
+        with pytest.raises(Refused, match=r"alike beside the largest value, (1|3\.4)e\+(09|38|06)\."):
+            reader.batches([sent])
+    bright = np.append(np.arange(999), 50_000).reshape(10, 10, 10)  # a vessel, or metal
+    np.testing.assert_array_equal(reader.batches([bright.tolist()])[0][0], bright)
+
+
+def test_what_is_wrong_with_numbers_is_said_before_what_they_look_like() -> None:
+    reader = VolumesOfAnySize((None, None, None), np.dtype(np.float32), spacing=1.0, distinct=16)
+    for value in (float("nan"), float("inf"), 1e39):
+        with pytest.raises(Refused, match="expected finite numbers only"):
+            reader.batches([[[[0.0, value]]]])
+    with pytest.raises(Refused, match="There is nothing to see in the volume: all voxels are 3"):
+        reader.batches([[[[3.0, 3.0]]]])
+
+
+def test_thin_volumes_count_as_what_they_are_padded_to() -> None:
+    reader = VolumesOfAnySize((None, None, None), np.dtype(np.float32))
+    reader.check_shape((512, 512, 512))
+    reader.check_shape((16_000, 1000, 1))
+    for shape, received in (((17_000, 1000, 1), 136_000_000), ((513, 512, 512), 134_479_872), ((9, 0, 9), 0)):
+        expected = rf"expected 1 to 134217728 voxels \(a side of fewer than 8 counts as 8\), received {received}"
+        with pytest.raises(Refused, match=expected):
+            reader.check_shape(shape)
+
+
+def test_volumes_of_one_shape_are_looked_at_however_they_come() -> None:
+    gland = np.pad(np.full((2, 2, 2), 255, np.uint8), 1)
+    plain = Volumes.of({"form": "volume"}, (4, 4, 4), np.dtype(np.uint8))  # of before there were such options
+    outline = Volumes((4, 4, 4), np.dtype(np.uint8), outline=True)
+    for sent in (gland, gland.tolist(), raw(gland)):
+        np.testing.assert_array_equal(outline.batches([sent, sent])[0], [gland, gland])
+    for wrong, message in ((0 * gland, "all voxels are 0"), (0 * gland + 9, "all voxels are 9")):
+        for sent in ([gland, wrong], [gland.tolist(), wrong.tolist()], [raw(wrong)], np.stack([gland, wrong])):
+            for reader in (plain, outline):
+                with pytest.raises(Refused, match=message):
+                    reader.batches(sent)
+    inverted = 255 - gland
+    np.testing.assert_array_equal(plain.batches([inverted])[0][0], inverted)
+    with pytest.raises(Refused, match="received one that fills 88 % of the volume"):
+        outline.batches([inverted.tolist()])
 
 
 def test_a_file_whose_header_lies_behind_a_long_note_gets_a_mask() -> None:
