@@ -196,12 +196,13 @@ def _reasons(window: Watched, known: Expected, level: float) -> Iterator[Reason]
     for output, expected in known.accuracies.items():
         if (measured := window.measured.get(output)) is not None:
             yield from _on_measured(measured, expected, _of(output), drift)
-        elif found and (estimate := window.estimates.get(output)) is not None:
+        is_judged = measured is not None and measured.is_fair
+        if found and not is_judged and (estimate := window.estimates.get(output)) is not None:
             yield from _on_estimate(estimate, expected, _of(output), drift)
     for output, expected in known.errors.items():
         if (measured := window.errors.get(output)) is not None:
             yield from _on_error(measured, expected, _of(output), drift)
-    if found and not known.accuracies and not window.errors:
+    if found and not known.accuracies and not any(error.is_fair for error in window.errors.values()):
         grave = found[0].severity >= SEVERE
         harm = "Whether the answers are still right can only be told from labels."
         yield Reason(Level.RETRAIN if grave else Level.WATCH, f"{drift} {harm}", kind="drift")
@@ -248,7 +249,7 @@ def _on_operation(window: Watched, known: Expected) -> Iterator[Reason]:
 def _on_measured(known: Measured, expected: float, of: str, drift: str) -> Iterator[Reason]:
     words = (
         f"By {known.examples} labels the accuracy{of} is {known.value:.3f} ({known.low:.3f} to {known.high:.3f}), on "
-        f"the validation split it was {expected:.3f}."
+        f"the validation split it was {expected:.3f}.{_fairness(known)}"
     )
     if known.high < expected - MOST_LOST:
         yield Reason(Level.RETRAIN, f"{words} {drift}".strip(), kind=f"measured{of}")
@@ -256,10 +257,14 @@ def _on_measured(known: Measured, expected: float, of: str, drift: str) -> Itera
         yield Reason(Level.WATCH, f"{drift} It does no harm so far: {words[0].lower()}{words[1:]}", kind=f"drift{of}")
 
 
+def _fairness(known: Measured) -> str:
+    return "" if known.is_fair else " The items with labels are answered unlike the others, of which it says nothing."
+
+
 def _on_error(known: Measured, expected: float, of: str, drift: str) -> Iterator[Reason]:
     words = (
         f"By {known.examples} labels the mean absolute error{of} is {known.value:.4g} ({known.low:.4g} to "
-        f"{known.high:.4g}), on the validation split it was {expected:.4g}."
+        f"{known.high:.4g}), on the validation split it was {expected:.4g}.{_fairness(known)}"
     )
     if known.low > (1 + MOST_MORE) * expected:
         yield Reason(Level.RETRAIN, f"{words} {drift}".strip(), kind=f"measured{of}")

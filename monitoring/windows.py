@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+from scipy.stats import binomtest, ks_2samp
 
 from monitoring.drift import Finding, findings
 from monitoring.estimate import NORMAL, Estimate, estimated
@@ -23,6 +23,7 @@ from served.features import ANSWER
 PREDICTION, REFUSAL = "prediction", "refusal"
 QUANTILES = (0.5, 0.95, 0.99)  # of the time to answer
 LEAST_LABELS = 30  # that an accuracy is measured with
+UNLIKELY = 0.001  # the probability below which labelled items are none that were drawn at random
 MOST_NAMES, MOST_CHARACTERS = 3, 40  # of labels, and of one, in a sentence
 
 
@@ -36,12 +37,15 @@ class Measured:
         low: Of the interval.
         high: Of the same.
         examples: How many right answers are known.
+        is_fair: Whether these items are answered as the others of the window are. Labels of its first half say nothing
+            of what has come since.
     """
 
     value: float
     low: float
     high: float
     examples: int
+    is_fair: bool = True
 
 
 @dataclass(frozen=True)
@@ -173,18 +177,28 @@ def measured(rows: pd.DataFrame, names: list[str], labels: Mapping[str, str]) ->
     hits = int((predicted == right[known]).sum())
     test = binomtest(hits, int(known.sum()))
     interval = test.proportion_ci(method="wilson")
-    return Measured(float(test.statistic), float(interval.low), float(interval.high), int(known.sum()))
+    limits = float(interval.low), float(interval.high)
+    return Measured(float(test.statistic), *limits, int(known.sum()), _is_fair(rows["confidence"], known))
 
 
 def measured_error(rows: pd.DataFrame, labels: Mapping[str, str]) -> Measured | None:
     """The mean absolute error of those rows whose right numbers are known and finite; None where these are too few."""
     right = rows["id"].map(labels).map(number, na_action="ignore").astype(float)
     errors = (rows["value"].astype(float) - right).abs()
-    errors = errors[np.isfinite(errors)]
+    known = np.isfinite(errors)
+    errors = errors[known]
     if len(errors) < LEAST_LABELS:
         return None
     mean, half = float(errors.mean()), float(NORMAL * errors.std() / np.sqrt(len(errors)))
-    return Measured(mean, max(0.0, mean - half), mean + half, len(errors))
+    return Measured(mean, max(0.0, mean - half), mean + half, len(errors), _is_fair(rows["value"], known))
+
+
+def _is_fair(answers: pd.Series, known: pd.Series) -> bool:
+    """Whether answers to labelled items are distributed as the others are, by the test of Kolmogorov and Smirnov."""
+    answers = answers.astype(float)
+    if (~known).sum() < LEAST_LABELS:
+        return True
+    return bool(ks_2samp(answers[known], answers[~known]).pvalue >= UNLIKELY)
 
 
 def unknown(given: Collection[str], profile: Profile) -> Unknown | None:

@@ -56,6 +56,21 @@ def test_labels_go_before_estimates() -> None:
     assert found.reasons[0].sentence.startswith("By 200 labels the accuracy is 0.800 (0.740 to 0.850)")
 
 
+def test_labels_of_other_items_than_those_that_drifted_judge_nothing() -> None:
+    withheld = {"": Estimate(None, reason="Nobody knows.")}
+    early = Measured(0.97, 0.94, 0.98, 200, is_fair=False)
+    found = verdict(window(findings=(DRIFT,), estimates=withheld, measured={"": early}))
+    assert found.level == Level.RETRAIN
+    assert [reason.sentence for reason in found.reasons] == [
+        "Drift: brightness (severity 0.40). No accuracy is estimated. Nobody knows. Label some, or train anew.",
+        "Drift: brightness (severity 0.40). It does no harm so far: by 200 labels the accuracy is 0.970 (0.940 to "
+        "0.980), on the validation split it was 0.970. The items with labels are answered unlike the others, of which "
+        "it says nothing.",
+    ]
+    numbers = window(findings=(DRIFT,), errors={"": Measured(44.0, 40.0, 48.0, 200, is_fair=False)})
+    assert decide(corrected([numbers]), {SOURCE: Expected(errors={"": 44.0})}).level == Level.RETRAIN
+
+
 def test_wrong_answers_without_drift_are_found_by_labels() -> None:
     assert verdict(window(measured={"": Measured(0.8, 0.74, 0.85, 200)})).level == Level.RETRAIN
 

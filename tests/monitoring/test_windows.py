@@ -52,6 +52,16 @@ def test_numbers_are_measured_by_labels() -> None:
     assert watched(Traffic(served, {}, served[:0]), "models:/diabetes/1", 0, 60, profile, few).errors == {}
 
 
+def test_labels_of_the_first_half_alone_are_no_fair_sample() -> None:
+    """The second half is answered with more; labels of every other item show that, those of the first half do not."""
+    served = rows(np.concatenate([GENERATOR.normal(0, 1, 100), GENERATOR.normal(2, 1, 100)]))
+    profile = dataclasses.replace(PROFILE, errors={"": 1.5})
+    for labelled, is_fair in ((range(0, 200, 2), True), (range(100), False), (range(180), True)):
+        labels = {f"r{place}": "0" for place in labelled}
+        found = watched(Traffic(served, {}, served[:0]), "models:/diabetes/1", 0, 60, profile, labels)
+        assert found.errors[""].is_fair == is_fair, labelled
+
+
 @pytest.mark.parametrize("label", ["71,0", "n/a", "inf", "-inf", "nan", "1e999"])
 def test_what_is_no_number_is_no_error(label: str) -> None:
     """Forty errors of 2, and three labels that are no finite number."""
