@@ -148,6 +148,9 @@ def test_drifted_traffic_ends_with_another_version_that_answers(
         assert right(gateway) > 0.9
         told = requests.get(f"{gateway.url}/metrics", timeout=5).text
         assert 'model_verdict{verdict="retrain"} 1.0' in told
+        time.sleep(1.5)
+        after = watch(DIGITS, tmp_path / "traffic", HOUR)
+        assert [reason for reason in after.reasons if "models:/digits/1" in reason.when] == []  # it is history
 
 
 def test_others_traffic_and_that_of_versions_without_a_profile(
