@@ -67,8 +67,8 @@ def champions_config(client: MlflowClient, task: Task) -> Config:
 def next_seed(client: MlflowClient, task: Task, config: Config) -> int:
     """The first above the configuration's with which no train run of it has finished, in any experiment.
 
-    The same seed again would give the same weights again, which the gate has refused or somebody has rolled back. One
-    whose run was interrupted is still to be tried.
+    The same seed again would give the same weights again, which the gate may have refused or somebody rolled back, so
+    a seed that a study took is left out, too. One whose run was interrupted is still to be tried.
     """
     wanted = {f"config.{name}": str(value) for name, value in dataclasses.asdict(config).items() if name != "seed"}
     experiments = [one.experiment_id for one in mlflow.search_experiments()]

@@ -26,14 +26,15 @@ from monitoring.labels import read_labels
 from monitoring.profile import FILE, Profile
 from monitoring.record import compact, read
 from monitoring.report import html
-from monitoring.verdict import Champion, Expected, Verdict, corrected, decide, with_labels
+from monitoring.verdict import Champion, Expected, Verdict, corrected, current, decide, with_labels
 from monitoring.windows import Watched, watched
+from registry import ledger
 from registry.candidates import REHEARSAL_TAG, model_id_of
-from registry.ledger import champion, history
 from serving.rehearsal import RehearsalError
 from tasks.contract import Task, UserError
 
 LEAST_MINUTES, MOST_WINDOWS = 1, 1_000
+MOST_HOURS = 10 * 366 * 24
 VERDICT_TAG = "verdict"
 
 
@@ -54,10 +55,11 @@ class Span:
         Raises:
             UserError: There would be none, or too many.
         """
-        if not LEAST_MINUTES <= self.minutes < math.inf:
-            raise UserError(f"minutes must be a finite number of at least {LEAST_MINUTES}, received {self.minutes:g}.")
-        if not 0 < self.hours < math.inf:
-            raise UserError(f"hours must be a finite number above 0, received {self.hours:g}.")
+        if not LEAST_MINUTES <= self.minutes <= 60 * MOST_HOURS:
+            allowed = f"from {LEAST_MINUTES} to {60 * MOST_HOURS:,}"
+            raise UserError(f"minutes must be {allowed}, received {self.minutes:g}.")
+        if not 0 < self.hours <= MOST_HOURS:
+            raise UserError(f"hours must be above 0 and at most {MOST_HOURS:,}, received {self.hours:g}.")
         if (number := math.ceil(self.hours * 60 / self.minutes)) > MOST_WINDOWS:
             most = math.floor(10 * MOST_WINDOWS * self.minutes / 60) / 10
             length = "1 minute" if self.minutes == 1 else f"{self.minutes:,g} minutes"
@@ -90,10 +92,12 @@ def watch(task: Task, place: Place, span: Span) -> Verdict:
         labels = read_labels(folder)
         versions = Versions(client, task)
         windows = corrected(list(_windows(versions, folder, span.windows(time.time()), labels)))
-        known = versions.expected
-        verdict = with_labels(decide(windows, known, champion_of(client, task), versions.others), windows, len(labels))
+        now, known, champion = time.time(), versions.expected, champion_of(client, task)
+        counting = current(windows, champion, now)
+        verdict = decide(counting, known, champion, versions.others | set(known))
+        verdict = with_labels(verdict, windows, len(labels))
         _log(task, windows, versions.profiles, verdict, note)
-        leave(folder, task.name, list(gauges(windows, verdict, known, time.time())))
+        leave(folder, task.name, list(gauges(counting, verdict, known, now)))
         keep_verdict(place, folder, task.name)
     return verdict
 
@@ -118,7 +122,7 @@ class Versions:
         if source in self.expected or source in self.others:
             return source in self.expected
         if not (found := re.fullmatch(rf"models:/{re.escape(self._task.name)}/(\d+)", source)):
-            self.others.add(source)
+            self.others.update({source} - {""})  # a model without a name has none
             return False
         bounds = Expected(bound_ms=self._task.latency_bound_ms, rehearsed_ms=self._rehearsed_ms(found[1]))
         try:
@@ -144,7 +148,8 @@ def _windows(
     """What each version of the task did in each window in which it did something."""
     for begin, end in spans:
         traffic = read(folder, begin, end)
-        for source in sorted(filter(versions.know, set(traffic.rows["source"]))):
+        sources = filter(versions.know, set(traffic.rows["source"]))
+        for source in sorted(sources, key=lambda source: int(source.rpartition("/")[2])):
             yield watched(traffic, source, begin, min(end, time.time()), versions.profiles.get(source), labels)
 
 
@@ -158,13 +163,13 @@ def profile_of(client: MlflowClient, task: Task, number: str) -> Profile:
         version = client.get_model_version(task.name, number)
         with tempfile.TemporaryDirectory() as folder:
             file = fetch(client, model_id_of(version), folder).path / "artifacts" / FILE
-            text = file.read_text(encoding="utf-8") if file.exists() else ""
+            data = file.read_bytes() if file.exists() else b""
     except (MlflowException, RehearsalError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise ProfileError(f"version {number} cannot be had from the registry ({reason})") from error
     try:
-        profile = Profile.from_json(text) if text else None
-    except (ValueError, KeyError, TypeError) as error:
+        profile = Profile.from_json(data.decode()) if data else None
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise ProfileError(f"the profile of version {number} is damaged") from error
     if profile is None:
         raise ProfileError(f"version {number} was logged by code of other profiles, or of none; train anew")
@@ -173,9 +178,9 @@ def profile_of(client: MlflowClient, task: Task, number: str) -> Profile:
 
 def champion_of(client: MlflowClient, task: Task) -> Champion | None:
     """The version that the alias points to, and since when; None where there is none."""
-    if (number := champion(client, task.name)) is None:
+    if (number := ledger.champion(client, task.name)) is None:
         return None
-    moves = history(client, task.name)
+    moves = ledger.history(client, task.name)
     is_noted = bool(moves) and moves[-1].after == number  # a hand may have moved the alias
     since = datetime.datetime.fromisoformat(moves[-1].time).timestamp() if is_noted else None
     return Champion(f"models:/{task.name}/{number}", since)

@@ -7,7 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from monitoring.drift import LEVEL, alarms
+from monitoring.files import draft_of, put
+from monitoring.record import LOCK
 from monitoring.verdict import Expected, Level, Verdict
 from monitoring.windows import Watched
 from served.verdicts import file_of
@@ -30,9 +34,9 @@ HELP = {
 def leave(folder: Path, name: str, metrics: Sequence[Mapping[str, Any]]) -> None:
     """Leaves metrics of a registered model in the folder of the record, in place of those that are there."""
     target = folder / file_of(name)
-    draft = target.with_name(f".{target.name}.tmp")
-    draft.write_text(json.dumps({"metrics": list(metrics)}), encoding="utf-8")
-    draft.replace(target)
+    with FileLock(folder / LOCK):  # whoever packs the record removes drafts
+        draft_of(target).write_text(json.dumps({"metrics": list(metrics)}), encoding="utf-8")
+        put(target)
 
 
 def gauges(

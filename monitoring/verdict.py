@@ -20,6 +20,7 @@ MOST_MORE = 0.1  # what a mean absolute error may grow by, as a share of that on
 SEVERE = 0.25  # a severity from which drift of answers that nobody can judge is no trifle
 MOST_NAMED = 3  # findings in a sentence
 HANDOVER_SECONDS = 60.0  # after a champion was set, in which the one before may answer still
+GONE_SECONDS = 3600.0  # a version that is not the champion and has answered nothing for so long no longer does
 
 
 class Level(IntEnum):
@@ -111,54 +112,56 @@ def decide(
 ) -> Verdict:
     """The verdict on windows in their order, the latest last.
 
-    Another training is for the champion alone. A version that answered no more once the champion was there is history;
-    one that goes on answering, as in a container, is told, and who ought to be there in its place.
+    Another training is for the champion alone. Of a version that answers in its place it is told who ought to be there.
 
     Args:
-        windows: Those that `corrected` gives.
+        windows: Those that `corrected` gives, of versions that are `current`.
         known: What is known of the versions, by source.
         champion: None where there is none: then every version counts alike.
         others: Whose traffic is recorded besides.
         level: Of false alarms.
     """
-    counting = [window for window in windows if not _is_history(window.source, windows, champion)]
-    found = [
-        (window, _with_champion(reason, window.source, champion))
-        for window in reversed(counting)
-        for reason in _reasons(window, known.get(window.source, Expected()), level)
-    ]
-    reasons = list(_together(found)) or [_on_all(windows, counting, champion, others)]
-    reasons.sort(key=lambda reason: -reason.level)
-    return Verdict(reasons[0].level, tuple(reasons))
+    found: list[tuple[Watched, Reason]] = []
+    for window in reversed(windows):
+        reasons = _reasons(window, known.get(window.source, Expected()), level)
+        if champion is None or window.source == champion.source:
+            found.extend((window, reason) for reason in reasons)
+        else:
+            place = f"It answers, and is not the champion: put {champion.source} in its place."
+            found.append((window, Reason(Level.WATCH, place, kind="place")))
+            found.extend((window, dataclasses.replace(one, level=min(one.level, Level.WATCH))) for one in reasons)
+    told = list(_together(found)) or [_on_all(windows, champion, others)]
+    told.sort(key=lambda reason: -reason.level)
+    return Verdict(told[0].level, tuple(told))
 
 
-def _is_history(source: str, windows: Sequence[Watched], champion: Champion | None) -> bool:
-    if champion is None or champion.since is None or source == champion.source:
-        return False
-    return max(one.last for one in windows if one.source == source) < champion.since + HANDOVER_SECONDS
+def current(windows: Sequence[Watched], champion: Champion | None, now: float) -> list[Watched]:
+    """The windows of the champion, and of versions that answer in its place. What others did before is history.
+
+    Args:
+        windows: Of all versions.
+        champion: None where there is none: then no version took another one's place.
+        now: In seconds since 1970.
+    """
+    if champion is None:
+        return list(windows)
+    lasts: dict[str, float] = {}
+    for one in windows:
+        lasts[one.source] = max(one.last, lasts.get(one.source, 0.0))
+    since = max(now - GONE_SECONDS, (champion.since or 0.0) + HANDOVER_SECONDS)
+    return [one for one in windows if one.source == champion.source or lasts[one.source] >= since]
 
 
-def _with_champion(reason: Reason, source: str, champion: Champion | None) -> Reason:
-    """The reason; of a version that answers in the champion's place, no reason to train."""
-    if champion is None or source == champion.source:
-        return reason
-    sentence = f"{reason.sentence} It is not the champion: put {champion.source} in its place."
-    return dataclasses.replace(reason, level=min(reason.level, Level.WATCH), sentence=sentence)
-
-
-def _on_all(
-    windows: Sequence[Watched], counting: Sequence[Watched], champion: Champion | None, others: Collection[str]
-) -> Reason:
+def _on_all(windows: Sequence[Watched], champion: Champion | None, others: Collection[str]) -> Reason:
     """What is said where nothing stands out."""
-    if any(one.findings or one.measured or one.errors for one in counting):
+    if any(one.findings or one.measured or one.errors for one in windows):
         sentence = "What was served is what the model was validated on, and it is answered as then."
         return Reason(Level.FINE, sentence)
-    if counting:
+    if windows:
         sentence = f"Nothing could be compared: no window has {LEAST_EXAMPLES} answers. Look at longer windows."
-    elif windows and champion:
-        sentence = f"Nothing was recorded of {champion.source}, the champion, but of versions before it."
     elif others:
-        sentence = f"Nothing was recorded of this task, but of {', '.join(sorted(others)[:MOST_NAMED])}."
+        whom = f"{champion.source}, the champion" if champion else "this task"
+        sentence = f"Nothing was recorded of {whom}, but of {', '.join(sorted(others)[:MOST_NAMED])}."
     else:
         sentence = "Nothing was served, or nothing was recorded of it."
     return Reason(Level.WATCH, sentence)
@@ -249,27 +252,30 @@ def _on_operation(window: Watched, known: Expected) -> Iterator[Reason]:
 def _on_measured(known: Measured, expected: float, of: str, drift: str) -> Iterator[Reason]:
     words = (
         f"By {known.examples} labels the accuracy{of} is {known.value:.3f} ({known.low:.3f} to {known.high:.3f}), on "
-        f"the validation split it was {expected:.3f}.{_fairness(known)}"
+        f"the validation split it was {expected:.3f}."
     )
-    if known.high < expected - MOST_LOST:
-        yield Reason(Level.RETRAIN, f"{words} {drift}".strip(), kind=f"measured{of}")
-    elif drift:
-        yield Reason(Level.WATCH, f"{drift} It does no harm so far: {words[0].lower()}{words[1:]}", kind=f"drift{of}")
-
-
-def _fairness(known: Measured) -> str:
-    return "" if known.is_fair else " The items with labels are answered unlike the others, of which it says nothing."
+    yield from _on_labels(known, known.high < expected - MOST_LOST, words, of, drift)
 
 
 def _on_error(known: Measured, expected: float, of: str, drift: str) -> Iterator[Reason]:
     words = (
         f"By {known.examples} labels the mean absolute error{of} is {known.value:.4g} ({known.low:.4g} to "
-        f"{known.high:.4g}), on the validation split it was {expected:.4g}.{_fairness(known)}"
+        f"{known.high:.4g}), on the validation split it was {expected:.4g}."
     )
-    if known.low > (1 + MOST_MORE) * expected:
+    yield from _on_labels(known, known.low > (1 + MOST_MORE) * expected, words, of, drift)
+
+
+def _on_labels(known: Measured, is_worse: bool, words: str, of: str, drift: str) -> Iterator[Reason]:
+    """What follows from right answers, which `words` tell of: of items that were chosen, nothing for the others."""
+    if not known.is_fair:
+        if is_worse or drift:
+            chosen = "The items with labels are answered unlike the others, of which it says nothing."
+            yield Reason(Level.WATCH, f"{words} {chosen}", kind=f"chosen{of}")
+    elif is_worse:
         yield Reason(Level.RETRAIN, f"{words} {drift}".strip(), kind=f"measured{of}")
     elif drift:
-        yield Reason(Level.WATCH, f"{drift} It does no harm so far: {words[0].lower()}{words[1:]}", kind=f"drift{of}")
+        harmless = f"{drift} It does no harm so far: {words[0].lower()}{words[1:]}"
+        yield Reason(Level.WATCH, harmless, kind=f"harmless{of}")
 
 
 def _on_estimate(estimate: Estimate, expected: float, of: str, drift: str) -> Iterator[Reason]:
@@ -287,7 +293,7 @@ def _on_estimate(estimate: Estimate, expected: float, of: str, drift: str) -> It
     if estimate.high < expected - MOST_LOST:
         yield Reason(Level.RETRAIN, f"{drift} It does harm: {words}", kind=f"estimated{of}")
     else:
-        yield Reason(Level.WATCH, f"{drift} It seems to do no harm: {words}", kind=f"drift{of}")
+        yield Reason(Level.WATCH, f"{drift} It seems to do no harm: {words}", kind=f"estimated{of}")
 
 
 def _named(found: Sequence[Finding]) -> str:

@@ -19,7 +19,8 @@ class Volumes(Values):
     Args:
         shape: Of one item.
         dtype: Of one item.
-        spacing: How far voxels of a file have to be apart, in mm; 0 where it plays no part.
+        spacing: How far voxels of a file have to be apart, in mm; 0 where it plays no part. Only those of any size come
+            as files.
         distinct: How many different values a volume has at least.
         outline: Whether one is 0 outside of something and has one number inside.
     """

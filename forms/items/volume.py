@@ -35,7 +35,7 @@ class Volume(Item):
         window: Of such items, how many voxels of a side the network sees at once, at most. What is larger goes through
             it window by window; but a layer named "whole", and all before it, sees the whole of an item. 0 for all.
         spacing: How far voxels have to be apart, in mm; 0 where it plays no part.
-        distinct: How many different values an item of any size has at least: a scan has dozens, a mask that is sent in
+        distinct: How many different values an item has at least: a scan has dozens, a mask that is sent in
             its place has as many as it has classes.
         outline: Whether an item is an outline that somebody drew: 0 outside, one number inside, and less inside than
             outside.
@@ -97,10 +97,10 @@ class Volume(Item):
                 raise ItemError(f"Expected a volume of {self.size(shape)}, received one of {received}.")
             if self.any_size:
                 volume_file.check_thin(head, MOST_VOXELS)
-            values = volume_file.volume(data, head, self.spacing)
+            values = self._typed(volume_file.volume(data, head, self.spacing))
             if self.outline:
                 volume_file.check_outline(values)
-        return self._typed(values)
+        return values
 
     def _typed(self, values: np.ndarray) -> np.ndarray:
         """Finite values in the item's type. Whole numbers that were scaled by a float are rounded back.

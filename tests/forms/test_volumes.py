@@ -195,6 +195,8 @@ def test_what_is_no_outline_is_told() -> None:
     for number in (1, 7, 255):
         data = file(np.minimum(GLAND, 1) * np.uint8(number))
         np.testing.assert_array_equal(form.file(data, GLAND.shape) > 0, GLAND > 0)
+    resampled = np.minimum(GLAND, 1) * np.float32(254.9999) + np.float32(1e-5)  # as whole as floats get
+    np.testing.assert_array_equal(form.file(file(resampled), GLAND.shape), np.minimum(GLAND, 1) * 255)
     organs = np.where(np.arange(8) < 2, 3, GLAND)
     for wrong, message in (
         (organs, "0 outside and one number inside, received 3 different values, from 0 to 7."),

@@ -159,12 +159,13 @@ def test_others_traffic_and_that_of_versions_without_a_profile(
     monkeypatch.setattr(verdict_module, "HANDOVER_SECONDS", 0.0)  # the champion was set a moment ago
     traffic.answer(DIGITS.load("train").inputs[:50], source="models:/mnist/1")
     (reason,) = watch(DIGITS, traffic.folder, HOUR).reasons
-    assert reason.sentence == "Nothing was recorded of this task, but of models:/mnist/1."
+    assert reason.sentence == "Nothing was recorded of models:/digits/1, the champion, but of models:/mnist/1."
     traffic.answer(DIGITS.load("train").inputs[:50], source="models:/digits/77")
     found = watch(DIGITS, traffic.folder, HOUR)
     assert found.level == Level.WATCH
-    assert found.reasons[0].sentence.startswith("Nothing can be compared: version 77 cannot be had from the registry (")
-    assert found.reasons[0].sentence.endswith("It is not the champion: put models:/digits/1 in its place.")
+    told = [reason.sentence for reason in found.reasons]
+    assert told[0] == "It answers, and is not the champion: put models:/digits/1 in its place."
+    assert told[1].startswith("Nothing can be compared: version 77 cannot be had from the registry (")
 
 
 def test_a_profile_that_cannot_be_read_is_told(traffic: Traffic, champion_store: MlflowClient) -> None:
@@ -242,11 +243,12 @@ def test_without_a_champion_there_is_nothing_to_train_anew(store: MlflowClient) 
 @pytest.mark.parametrize(
     ("span", "message"),
     [
-        (Span(24, 0), "minutes must be a finite number of at least 1, received 0."),
-        (Span(24, float("nan")), "minutes must be a finite number of at least 1, received nan."),
-        (Span(24, float("inf")), "minutes must be a finite number of at least 1, received inf."),
-        (Span(0, 60), "hours must be a finite number above 0, received 0."),
-        (Span(float("inf"), 60), "hours must be a finite number above 0, received inf."),
+        (Span(24, 0), "minutes must be from 1 to 5,270,400, received 0."),
+        (Span(24, float("nan")), "minutes must be from 1 to 5,270,400, received nan."),
+        (Span(24, float("inf")), "minutes must be from 1 to 5,270,400, received inf."),
+        (Span(0, 60), "hours must be above 0 and at most 87,840, received 0."),
+        (Span(1e308, 60), "hours must be above 0 and at most 87,840, received 1e+308."),
+        (Span(float("inf"), 60), "hours must be above 0 and at most 87,840, received inf."),
         (
             Span(24, 1),  # whoever gave the minutes alone
             "24 hours make 1,440 windows of 1 minute; at most 1,000 are looked at: give fewer hours, at most 16.6, or "

@@ -77,7 +77,7 @@ def test_labels_are_on_the_disk_before_they_are_in_their_place(tmp_path: Path, m
 
 
 def test_accuracy_is_measured_where_enough_is_known() -> None:
-    rows = pd.DataFrame({"id": [f"r{place}" for place in range(100)], "label": [0, 1] * 50})
+    rows = pd.DataFrame({"id": [f"r{place}" for place in range(100)], "label": [0, 1] * 50, "confidence": 0.9})
     known = {f"r{place}": "cat" for place in range(40)}
     found = measured(rows, ["cat", "dog"], known)
     assert found is not None

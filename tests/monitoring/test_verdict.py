@@ -6,7 +6,7 @@ import pytest
 
 from monitoring.drift import Finding
 from monitoring.estimate import Estimate
-from monitoring.verdict import Champion, Expected, Level, Verdict, corrected, decide, with_labels
+from monitoring.verdict import Champion, Expected, Level, Verdict, corrected, current, decide, with_labels
 from monitoring.windows import Measured, Unknown, Watched
 
 SOURCE = "models:/digits/1"
@@ -63,10 +63,14 @@ def test_labels_of_other_items_than_those_that_drifted_judge_nothing() -> None:
     assert found.level == Level.RETRAIN
     assert [reason.sentence for reason in found.reasons] == [
         "Drift: brightness (severity 0.40). No accuracy is estimated. Nobody knows. Label some, or train anew.",
-        "Drift: brightness (severity 0.40). It does no harm so far: by 200 labels the accuracy is 0.970 (0.940 to "
-        "0.980), on the validation split it was 0.970. The items with labels are answered unlike the others, of which "
-        "it says nothing.",
+        "By 200 labels the accuracy is 0.970 (0.940 to 0.980), on the validation split it was 0.970. The items with "
+        "labels are answered unlike the others, of which it says nothing.",
     ]
+    estimated = {"": Estimate(0.96, 0.94, 0.98)}
+    both = verdict(window(findings=(DRIFT,), estimates=estimated, measured={"": early}))
+    assert [(reason.level, "earlier" in reason.when) for reason in both.reasons] == [(Level.WATCH, False)] * 2
+    doubtful = Measured(0.6, 0.5, 0.7, 60, is_fair=False)  # of the answers that the model was least sure of
+    assert verdict(window(measured={"": doubtful})).level == Level.WATCH
     numbers = window(findings=(DRIFT,), errors={"": Measured(44.0, 40.0, 48.0, 200, is_fair=False)})
     assert decide(corrected([numbers]), {SOURCE: Expected(errors={"": 44.0})}).level == Level.RETRAIN
 
@@ -131,24 +135,39 @@ def test_what_cannot_be_compared_is_not_fine() -> None:
     )
 
 
-def test_a_version_whose_place_another_one_took_decides_no_longer() -> None:
-    """The champion was set at 9000 s. What went on answering counts, but asks for no training."""
+def test_a_version_whose_place_another_one_took_is_history() -> None:
+    """The champion was set at 9000 s, and an hour later it is 12600 s."""
     champion = Champion("models:/digits/2", since=9000.0)
-    bad = {"findings": (DRIFT,), "measured": {"": Measured(0.8, 0.74, 0.85, 200)}}
-    known = {SOURCE: Expected({"": 0.97})}
-    before = window(**bad, last=9002.0)
-    now = dataclasses.replace(window(last=9900.0), source=champion.source)
-    assert decide([before, now], known, champion).level == Level.FINE
-    alone = decide([before], known, champion)
-    assert alone.level == Level.WATCH
-    assert alone.reasons[0].sentence == (
-        "Nothing was recorded of models:/digits/2, the champion, but of versions before it."
+    before, serves = window(last=9002.0), dataclasses.replace(window(last=12_000.0), source=champion.source)
+    assert current([before, serves], champion, 12_600.0) == [serves]
+    answers = window(last=9500.0)  # in a container, which was replaced later
+    assert current([before, answers, serves], champion, 12_600.0) == [before, answers, serves]
+    assert current([before, answers, serves], champion, 13_200.0) == [serves]
+    by_hand = Champion(champion.source)  # nobody noted when
+    assert current([before, serves], by_hand, 12_600.0) == [before, serves]
+    assert current([before, serves], by_hand, 12_700.0) == [serves]
+    assert current([before, serves], Champion(SOURCE, since=9000.0), 99_999.0) == [before]
+    assert current([before, serves], None, 99_999.0) == [before, serves]
+
+
+def test_another_training_is_for_the_champion_alone() -> None:
+    champion, known = Champion("models:/digits/2", since=9000.0), {SOURCE: Expected({"": 0.97})}
+    bad = window(findings=(DRIFT,), measured={"": Measured(0.8, 0.74, 0.85, 200)})
+    assert decide([bad], known, Champion(SOURCE)).level == Level.RETRAIN
+    place = "It answers, and is not the champion: put models:/digits/2 in its place."
+    found = decide([bad], known, champion)
+    assert found.level == Level.WATCH
+    assert [reason.sentence.split(" (")[0] for reason in found.reasons] == [
+        place,
+        "By 200 labels the accuracy is 0.800",
+    ]
+    quiet = decide([window()], known, champion)
+    assert (quiet.level, [reason.sentence for reason in quiet.reasons]) == (Level.WATCH, [place])
+    nothing = decide([], known, champion, others={SOURCE})
+    assert (
+        nothing.reasons[0].sentence
+        == "Nothing was recorded of models:/digits/2, the champion, but of models:/digits/1."
     )
-    still = decide([before, now, dataclasses.replace(before, last=9500.0)], known, champion)
-    assert still.level == Level.WATCH
-    assert still.reasons[0].sentence.endswith("It is not the champion: put models:/digits/2 in its place.")
-    assert decide([before], known, Champion(SOURCE, since=9000.0)).level == Level.RETRAIN
-    assert decide([before], known, Champion(champion.source)).level == Level.WATCH  # a hand moved the alias
 
 
 def test_more_windows_are_more_chances_of_a_false_alarm() -> None:
