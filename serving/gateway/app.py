@@ -296,8 +296,10 @@ def _sent(field: str) -> str:
         return f"{len(files)}; send them one by one"
     if field in request.form:
         return f"text there; put an @ before the name of the file: {field}=@file"
-    others = sorted({*request.files, *request.form})
-    return f"the field {others[0][:MOST_NAME]!r}" if others else "none that can be read"
+    others = {*request.files, *request.form}
+    if named := sorted(filter(None, others)):
+        return f"the field {named[0][:MOST_NAME]!r}"
+    return "a field without a name" if others else "none that can be read"
 
 
 def _uploaded(item: Item) -> bytes:

@@ -118,13 +118,15 @@ def form(*fields: tuple[str, bytes]) -> bytes:
             f"{NO_FILE} text there; put an @ before the name of the file: image=@file.",
         ),
         (form(("picture", b"v")), "x", 400, f"{NO_FILE} the field 'picture'."),
+        (form(("a", b"v")).replace(b'name="a"', b'filename="a"'), "x", 400, f"{NO_FILE} a field without a name."),
+        (form(("a", b"v")).replace(b'; name="a"', b""), "x", 400, f"{NO_FILE} a field without a name."),
         (form(("image", b"v" * MOST_BYTES)), "x", 413, "Expected at most 10 MB."),
         (form(("a", b"v"))[:-9], "x", 400, f"{NO_FILE} none that can be read."),
         (b"", "x", 400, f"{NO_FILE} none that can be read."),
         (form(("a", b"v")), "y", 400, f"{NO_FILE} none that can be read."),
         (form(("a", b"v")), "", 400, "Expected the form's boundary in its Content-Type."),
     ],
-    ids=range(8),
+    ids=range(10),
 )
 def test_a_bad_form_is_told_its_own_cause(
     client: FlaskClient, body: bytes, content_type: str, status: int, message: str
