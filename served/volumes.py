@@ -76,8 +76,5 @@ class VolumesOfAnySize(OfAnySize, Volumes):
         self.look_at(values)
         return values
 
-    def batches(self, items: Any) -> list[np.ndarray]:
-        return OfAnySize.batches(self, items)
-
     def _size(self, shape: tuple[int, ...]) -> int:
         return counted(shape) if all(shape) else 0
